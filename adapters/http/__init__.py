@@ -1,0 +1,1 @@
+"""The HTTP side: FHIR in, health, metrics, the console."""

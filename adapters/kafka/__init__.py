@@ -1,0 +1,1 @@
+"""Kafka: topics, confirmed publishing, the Faust agents, the embedded broker."""

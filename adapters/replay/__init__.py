@@ -1,0 +1,1 @@
+"""Files and generated messages as a feed."""

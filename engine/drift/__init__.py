@@ -1,0 +1,1 @@
+"""What is watched, the detectors, the events."""

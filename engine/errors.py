@@ -1,0 +1,105 @@
+"""The one error tree. Every error says what happened, where, and what to do; and whether to retry.
+
+::
+
+    WardstreamError
+    ├── ReadError                 bytes that can't be read as a message
+    │   ├── FramingError          MLLP framing broken                         (Transport Spec. Rel. 1 §MLLP)
+    │   ├── CharsetError          bytes and character set don't agree         (HL7 v2.5.1 §2.15.9.18)
+    │   ├── NotHl7Error           no usable MSH                               (HL7 v2.5.1 §2.15.9)
+    │   ├── NotFhirError          no JSON, or no FHIR resource
+    │   └── TooLargeError         over a named limit
+    ├── MapTableError             a mapping table or overlay is wrong: file and line are named
+    ├── ConformanceError          read, but refused by the feed's own strictness
+    ├── SettingsError             a setting or feed profile is wrong
+    ├── PublishError              Kafka did not confirm (retryable)
+    │   └── TooLargeToPublishError  Kafka will never take it (not retryable)
+    └── ExtractorError            the note reader failed
+        └── OverloadedError       its queue is full (retryable)
+
+Anything else that escapes a handler is a bug: it is caught at the border, counted, and the message
+goes to ``dead.letters`` under the code ``internal``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class WardstreamError(Exception):
+    """Base of all errors of this project.
+
+    Attributes:
+        code: short stable name, fit for a metric label and a dead letter's header.
+        retryable: whether the same bytes may succeed later without a change of bytes or settings.
+        location: where in the message, as ``SEG[n]-f[r].c.s`` or a FHIRPath; "" when the whole is meant.
+        action: what the reader of the error should do.
+    """
+
+    code: ClassVar[str] = "internal"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, action: str, location: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.action = action
+        self.location = location
+
+    def __str__(self) -> str:
+        where = f" at {self.location}" if self.location else ""
+        return f"{self.message}{where}. {self.action}"
+
+
+class ReadError(WardstreamError):
+    code = "unreadable"
+
+
+class FramingError(ReadError):
+    code = "framing"
+
+
+class CharsetError(ReadError):
+    code = "charset"
+
+
+class NotHl7Error(ReadError):
+    code = "not-hl7"
+
+
+class NotFhirError(ReadError):
+    code = "not-fhir"
+
+
+class TooLargeError(ReadError):
+    code = "too-large"
+
+
+class MapTableError(WardstreamError):
+    code = "map-table"
+
+
+class ConformanceError(WardstreamError):
+    code = "conformance"
+
+
+class SettingsError(WardstreamError):
+    code = "settings"
+
+
+class PublishError(WardstreamError):
+    code = "publish"
+    retryable = True
+
+
+class TooLargeToPublishError(PublishError):
+    code = "too-large-to-publish"
+    retryable = False
+
+
+class ExtractorError(WardstreamError):
+    code = "extractor"
+
+
+class OverloadedError(ExtractorError):
+    code = "overloaded"
+    retryable = True

@@ -1,0 +1,1 @@
+"""FHIR R4: reading, validating, bundles, deterministic ids."""

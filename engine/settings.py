@@ -1,0 +1,155 @@
+"""Every setting: typed, with its default and the reason for it.
+
+This module holds the shapes only. ``adapters.configuration`` fills them from the environment
+(``WARDSTREAM_KAFKA__BROKERS`` sets ``Settings.kafka.brokers``) and from a YAML file; the engine itself
+never reads either. Durations are in seconds and sizes in bytes unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+MIB = 1024 * 1024
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown names are refused: a typing error must not pass in silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Kafka(Section):
+    """The log. Defaults suit a durable three-broker cluster; a single node lowers replication to 1."""
+
+    brokers: str = Field("", description="host:port,host:port; empty means that only --embedded can run")
+    prefix: str = Field("wardstream.", description="prepended to every topic name")
+    replication: int = Field(1, ge=1, description="copies of a record; 3 on a real cluster")
+    min_insync: int = Field(1, ge=1, description="copies that must confirm; 2 with replication 3")
+    partitions: int = Field(8, ge=1, description="upper bound on how far one topic scales out")
+    retention_hours: int = Field(168, ge=1, description="a week: long enough for a long weekend's outage")
+    max_message_bytes: int = Field(
+        32 * MIB, ge=1024, description="largest record; must exceed mllp.max_frame_bytes"
+    )
+    publish_timeout: float = Field(
+        30.0, gt=0, description="no confirmation by then: not safe, sender is told"
+    )
+    publish_linger_ms: int = Field(2, ge=0, description="wait for company; 2 ms costs no user anything")
+    fetch_max_bytes: int = Field(
+        4 * MIB, ge=1024, description="Faust's default of 1 MiB stalls on large documents"
+    )
+    stream_buffer: int = Field(
+        64, ge=1, description="records buffered an agent; Faust's 4096 x 1 MB is gigabytes"
+    )
+    in_flight: int = Field(32, ge=1, description="records of one partition between read and confirmed")
+    handler_timeout: float = Field(120.0, gt=0, description="one record; past it the record is a dead letter")
+    handler_attempts: int = Field(3, ge=1, description="tries of a retryable error before the dead letter")
+    retry_backoff: float = Field(0.5, gt=0, description="first pause between tries; doubles each time")
+    stall_timeout: float = Field(
+        180.0, gt=0, description="work waiting and none finished: the watchdog ends us"
+    )
+    shutdown_timeout: float = Field(20.0, gt=0, description="one deadline shared by all steps of a stop")
+    holdback_bytes: int = Field(
+        2 * MIB, ge=1024, description="unread bytes a partition on the embedded broker"
+    )
+    holdback_timeout: float = Field(60.0, gt=0, description="readers this far behind: the feed is told no")
+
+
+class Mllp(Section):
+    """The listener feeds push to."""
+
+    host: str = Field("127.0.0.1", description="loopback; a site opens it on purpose")
+    port: int = Field(2575, ge=0, le=65535, description="the IANA port of HL7; 0 picks a free one")
+    feed: str = Field("mllp", description="name of the feed when the port has no other")
+    max_frame_bytes: int = Field(
+        16 * MIB, ge=64, description="an MDM with a scanned document; larger is refused"
+    )
+    max_connections: int = Field(256, ge=1, description="an interface engine opens few; more is a fault")
+    idle_timeout: float = Field(600.0, gt=0, description="quiet feeds keep a connection; ten minutes is long")
+    frame_timeout: float = Field(30.0, gt=0, description="from a frame's first byte to its last")
+    write_timeout: float = Field(10.0, gt=0, description="a client that doesn't read its ACK")
+    pipeline: int = Field(32, ge=1, description="frames of one connection waiting for Kafka at one time")
+
+
+class Http(Section):
+    """FHIR in, health, metrics and the console."""
+
+    host: str = Field("127.0.0.1", description="loopback; a site opens it on purpose")
+    port: int = Field(8600, ge=0, le=65535, description="0 picks a free one")
+    feed: str = Field("http", description="name of the feed when the caller names none")
+    max_body_bytes: int = Field(16 * MIB, ge=64, description="same reason as mllp.max_frame_bytes")
+    body_timeout: float = Field(30.0, gt=0, description="a client that sends slowly")
+    max_requests: int = Field(64, ge=1, description="under way at one time; more get 429")
+
+
+class Read(Section):
+    """Limits of the readers."""
+
+    max_message_bytes: int = Field(32 * MIB, ge=64, description="one message in a file")
+    max_segments: int = Field(200_000, ge=1, description="10,000 OBX are seen; 20 times that is an attack")
+    max_json_depth: int = Field(64, ge=8, description="FHIR nests about 20 deep; parsers fall over at 1,000")
+
+
+class Mapping(Section):
+    """HL7 v2 to FHIR."""
+
+    overlay: str = Field("", description="folder of site tables that win over the built-in ones")
+    provenance: bool = Field(True, description="Provenance resources; off saves a quarter of the Bundle")
+    base_uri: str = Field(
+        "urn:wardstream:", description="root of the systems we must invent; a site sets its own https URL"
+    )
+
+    @field_validator("base_uri")
+    @classmethod
+    def _has_scheme(cls, value: str) -> str:
+        if ":" not in value:
+            raise ValueError("must be an absolute URI such as https://hospital.example/wardstream/")
+        return value
+
+
+class Nlp(Section):
+    """Reading notes."""
+
+    extractor: str = Field("rules", description="rules, default (the shipped model) or a folder")
+    max_note_chars: int = Field(200_000, ge=100, description="a very long discharge letter has 60,000")
+    min_note_chars: int = Field(12, ge=1, description="shorter texts are values, not notes")
+    min_score: float = Field(0.5, ge=0, le=1, description="below it an entity is not emitted as FHIR")
+    batch_notes: int = Field(16, ge=1, description="notes handed to the extractor together")
+
+
+class Drift(Section):
+    """Watching."""
+
+    window_messages: int = Field(
+        50, ge=1, description="a telemetry window closes after so many messages of a feed"
+    )
+    window_seconds: float = Field(30.0, gt=0, description="or after so long, if it holds any")
+    adwin_delta: float = Field(
+        0.002, gt=0, lt=1, description="ADWIN's chance of a false alarm, its authors' default"
+    )
+    min_samples: int = Field(60, ge=1, description="no alarm before so many observations of a monitor")
+    max_known_codes: int = Field(20_000, ge=100, description="codes remembered a feed and table")
+
+
+class Observability(Section):
+    """Logs and metrics."""
+
+    level: str = Field("info", description="debug, info, warning or error")
+    json_logs: bool = Field(False, description="one JSON object a line, for log collectors")
+    metrics: bool = Field(True, description="serve /metrics on the HTTP side")
+    audit_key: str = Field(
+        "", description="key of the text hashes in audit lines; empty: one made at each start"
+    )
+
+
+class Settings(Section):
+    """All of it. ``Settings()`` is a working configuration for the embedded broker."""
+
+    kafka: Kafka = Kafka()
+    mllp: Mllp = Mllp()
+    http: Http = Http()
+    read: Read = Read()
+    mapping: Mapping = Mapping()
+    nlp: Nlp = Nlp()
+    drift: Drift = Drift()
+    observability: Observability = Observability()
+    timezone: str = Field("Asia/Singapore", description="zone of times without offset, unless the feed says")

@@ -1,0 +1,1 @@
+"""The steps between topics, free of Kafka: records in, publications out."""

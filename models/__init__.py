@@ -1,0 +1,1 @@
+"""Machine learning: the model that reads notes, and the tools that train and judge it."""
