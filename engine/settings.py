@@ -7,7 +7,7 @@ never reads either. Durations are in seconds and sizes in bytes unless the name 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MIB = 1024 * 1024
 
@@ -68,6 +68,59 @@ class Mllp(Section):
     frame_timeout: float = Field(30.0, gt=0, description="from a frame's first byte to its last")
     write_timeout: float = Field(10.0, gt=0, description="a client that doesn't read its ACK")
     pipeline: int = Field(32, ge=1, description="frames of one connection waiting for Kafka at one time")
+    lenient: bool = Field(
+        False, description="take HL7 without <SB> as a message; a cut-off one then passes as whole"
+    )
+    head_bytes: int = Field(
+        4096, ge=64, description="kept of a frame that is too large: its MSH, to answer it"
+    )
+    trailer_timeout: float = Field(
+        0.25, gt=0, description="a sender that leaves out the <CR> after <EB> waits this long"
+    )
+    answer_timeout: float = Field(
+        45.0, gt=0, description="no verdict on a frame by then: no ACK; above kafka.publish_timeout"
+    )
+    max_held_bytes: int = Field(
+        256 * MIB, ge=64, description="received and not yet answered, all connections together"
+    )
+    max_faults: int = Field(
+        16, ge=1, description="broken pieces in a row: the client speaks no MLLP and is disconnected"
+    )
+    backlog: int = Field(128, ge=1, description="connections the kernel holds until we accept them")
+    accept_pause: float = Field(1.0, gt=0, description="after accept fails, usually for lack of file handles")
+    stop_timeout: float = Field(
+        15.0, gt=0, description="a stop lets frames under way finish; within kafka.shutdown_timeout"
+    )
+    linger_timeout: float = Field(
+        1.0, gt=0, description="for the last ACK to be read before a close that the client didn't ask for"
+    )
+    tls_cert: str = Field("", description="PEM file of our certificate chain; empty: no TLS")
+    tls_key: str = Field("", description="PEM file of its private key")
+    tls_client_ca: str = Field("", description="PEM file of CAs; clients must then show a certificate")
+    tls_handshake_timeout: float = Field(10.0, gt=0, description="a client that connects and says nothing")
+    send_connect_timeout: float = Field(5.0, gt=0, description="our side as a sender: one try to connect")
+    send_attempts: int = Field(5, ge=1, description="tries to connect before send() fails")
+    send_backoff: float = Field(0.5, gt=0, description="pause after the first failed try; doubles each time")
+    send_backoff_max: float = Field(8.0, gt=0, description="the longest pause between tries")
+    send_ack_timeout: float = Field(
+        60.0, gt=0, description="above the receiver's own limit, so that it decides"
+    )
+    send_window: int = Field(
+        1, ge=1, description="frames sent ahead of their ACK; MLLP receivers need not cope with more than one"
+    )
+    send_max_ack_bytes: int = Field(1 * MIB, ge=64, description="an ACK with a long list of ERR segments")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Mllp:
+        if self.max_held_bytes < self.max_frame_bytes:
+            raise ValueError(
+                "max_held_bytes must be at least max_frame_bytes, or no large frame could ever end"
+            )
+        if bool(self.tls_cert) != bool(self.tls_key):
+            raise ValueError("tls_cert and tls_key belong together: set both or neither")
+        if self.tls_client_ca and not self.tls_cert:
+            raise ValueError("tls_client_ca asks clients for certificates, which needs tls_cert and tls_key")
+        return self
 
 
 class Http(Section):

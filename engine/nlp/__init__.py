@@ -1,1 +1,1 @@
-"""Clinical free text: which texts are notes, sections, assertion, the rule baseline, entities to FHIR."""
+"""Clinical free text: sections, assertion, relations, languages, and what they become in FHIR."""

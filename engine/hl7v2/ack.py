@@ -1,0 +1,142 @@
+"""Acknowledgements: what the listener answers (HL7 v2.5.1 §2.9, §2.13.1, §2.15.5, §2.15.8).
+
+Original mode answers AA, AE or AR in MSA-1. Enhanced mode (MSH-15 or MSH-16 valued) asks for an accept
+acknowledgement, which says only that the message is safe: CA, CE or CR; MSH-15 says when it is wanted.
+Wardstream answers on behalf of the log, so its acknowledgement is an accept acknowledgement in both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from engine.errors import NotHl7Error
+from engine.hl7v2.charset import declared_names
+from engine.hl7v2.er7 import read_delimiters
+from engine.hl7v2.escapes import escape_text
+from engine.hl7v2.tree import Delimiters, Segment
+
+_ENHANCED = {"AA": "CA", "AE": "CE", "AR": "CR"}
+_WANTED = {"AL": ("AA", "AE", "AR"), "ER": ("AE", "AR"), "SU": ("AA",), "NE": ()}
+"""MSH-15 (table 0155): after which results an acknowledgement is wanted."""
+
+_ERROR_0357 = {
+    "ok": ("0", "Message accepted"),
+    "structure": ("100", "Segment sequence error"),
+    "type": ("102", "Data type error"),
+    "internal": ("207", "Application internal error"),
+}
+_MAX_TEXT = 240
+"""ERR-8 and MSA-3 are short texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What an acknowledgement needs of the message's MSH; all texts as sent, delimiters decoded."""
+
+    delimiters: Delimiters
+    segment: Segment
+    charset: str
+
+    @property
+    def control_id(self) -> str:
+        return self.segment.text(10)
+
+    def wants(self, code: str) -> bool:
+        """Whether the sender wants to hear ``code`` (AA, AE, AR)."""
+        rule = self.segment.text(15).strip()
+        return not rule or code in _WANTED.get(rule, ("AA", "AE", "AR"))
+
+    @property
+    def enhanced(self) -> bool:
+        return bool(self.segment.text(15).strip() or self.segment.text(16).strip())
+
+
+def read_header(payload: bytes) -> Header | None:
+    """The MSH of a message as far as its bytes allow; None when there is none to answer to."""
+    text = payload.decode("latin-1").lstrip("\ufeff\xef\xbb\xbf \r\n\t")
+    if payload[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in payload[:8]:
+        text = payload.replace(b"\0", b"").lstrip(b"\xff\xfe").decode("latin-1")
+    line = text.replace("\n", "\r").split("\r", 1)[0]
+    try:
+        delimiters = read_delimiters(line)
+    except NotHl7Error:
+        return None
+    names = declared_names(payload)
+    return Header(delimiters, Segment(line, delimiters), names[0] if names else "")
+
+
+def acknowledge(
+    header: Header | None,
+    code: str,
+    *,
+    control_id: str,
+    at: datetime,
+    text: str = "",
+    location: str = "",
+    kind: str = "ok",
+) -> bytes | None:
+    """One ACK message, in the delimiters, version and order of the sender; None when none is wanted.
+
+    Args:
+        header: of the message answered; None when it could not be read: a plain v2.5.1 ACK is made.
+        code: AA, AE or AR; translated to CA, CE, CR in enhanced mode.
+        control_id: our own MSH-10, unique.
+        at: our time, aware.
+        text: reason, free of patient data.
+        location: ``SEG[n]-f`` of the fault.
+        kind: key of the table 0357 codes: ok, structure, type or internal.
+    """
+    if header is None:
+        header = Header(Delimiters(), Segment("MSH|^~\\&|||||||ACK|||2.5.1", Delimiters()), "")
+    if not header.wants(code):
+        return None
+    d, msh = header.delimiters, header.segment
+    raw = [*msh.fields, *[""] * 20]
+    version = raw[12] or "2.5.1"
+    trigger = msh.text(9, 2)
+    message_type = d.component.join(["ACK", trigger, "ACK"]) if trigger else "ACK"
+    fields = [
+        "MSH",
+        d.encoding_characters,
+        raw[5],
+        raw[6],
+        raw[3],
+        raw[4],
+        at.strftime("%Y%m%d%H%M%S%z"),
+        "",
+        message_type,
+        escape_text(control_id, d),
+        raw[11] or "P",
+        version,
+    ]
+    if header.charset:
+        fields += ["", "", "", "", "", raw[18]]
+    answer = _ENHANCED[code] if header.enhanced else code
+    number = escape_text(header.control_id, d)
+    lines = [
+        d.field.join(fields),
+        d.field.join(["MSA", answer, number, escape_text(text[:_MAX_TEXT], d)]).rstrip(d.field),
+    ]
+    if code != "AA":
+        lines.append(_error_segment(d, version, text, location, kind))
+    return "".join(f"{line}\r" for line in lines).encode("latin-1", "replace")
+
+
+def _error_segment(d: Delimiters, version: str, text: str, location: str, kind: str) -> str:
+    """ERR: location in ERR-2 and code in ERR-3 since v2.5, all in ERR-1 before (HL7 v2.5.1 §2.15.5)."""
+    number, title = _ERROR_0357[kind]
+    segment_id, sequence, field = _split_location(location)
+    code = d.component.join([number, title, "HL70357"])
+    if version < "2.5":
+        inner = (d.subcomponent or "&").join([number, title, "HL70357"])
+        return d.field.join(["ERR", d.component.join([segment_id, sequence, field, inner])])
+    place = d.component.join([segment_id, sequence, field]).strip(d.component)
+    return d.field.join(["ERR", "", place, code, "E", "", "", "", escape_text(text[:_MAX_TEXT], d)])
+
+
+def _split_location(location: str) -> tuple[str, str, str]:
+    head, _, rest = location.partition("-")
+    segment_id, _, occurrence = head.partition("[")
+    field = "".join(c for c in rest.split(".")[0].split("[")[0] if c.isdigit())
+    return segment_id, occurrence.rstrip("]"), field

@@ -1,0 +1,335 @@
+r"""Bytes to text: HL7 table 0211, what the field really sends, and what to do when both disagree.
+
+Bytes are decoded before anything is split: in Big5, Shift-JIS and GB 18030 the second byte of a
+character may be ``|``, ``\`` or ``^``. Nothing here ever yields U+FFFD or a guess in silence: a text that
+does not fit its declaration is refused, or repaired by a stated rule and reported.
+
+Order of trust: a byte order mark, the shape of UTF-16/32, MSH-18, a declaration outside of the message,
+UTF-8 if the bytes are valid UTF-8, the feed's fallback (HL7 v2.5.1 §2.15.9.18).
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+
+from engine.errors import CharsetError
+from engine.records import Issue, Severity
+
+# Codes of table 0211, and the spellings seen instead, with all but letters and digits removed.
+_TABLE_0211: dict[str, str] = {
+    "ASCII": "ascii",
+    "USASCII": "ascii",
+    "ISO646": "ascii",
+    **{f"88591{n}": f"iso8859-1{n}" for n in (0, 1, 3, 4, 5, 6)},
+    **{f"8859{n}": f"iso8859-{n}" for n in range(1, 10)},
+    "LATIN1": "iso8859-1",
+    "LATIN9": "iso8859-15",
+    "UNICODE": "utf-8",  # withdrawn in v2.6 for being unclear; in practice UTF-8 unless a BOM says more
+    "UNICODEUTF8": "utf-8",
+    "UTF8": "utf-8",
+    "UNICODEUTF16": "utf-16",
+    "UTF16": "utf-16",
+    "UNICODEUTF32": "utf-32",
+    "UTF32": "utf-32",
+    "ISOIR6": "ascii",
+    "ISOIR14": "iso2022_jp_ext",
+    "ISOIR87": "iso2022_jp_ext",
+    "ISOIR159": "iso2022_jp_ext",
+    "ISO2022JP": "iso2022_jp_ext",
+    "SHIFTJIS": "cp932",
+    "SJIS": "cp932",
+    "MS932": "cp932",
+    "WINDOWS31J": "cp932",
+    "EUCJP": "euc_jp",
+    "GB180302000": "gb18030",
+    "GB18030": "gb18030",
+    "GB2312": "gb18030",
+    "GBK": "gb18030",
+    "BIG5": "big5",
+    "KSX1001": "euc_kr",
+    "EUCKR": "euc_kr",
+    "WINDOWS1250": "cp1250",
+    "WINDOWS1251": "cp1251",
+    "WINDOWS1252": "cp1252",
+    "CP1252": "cp1252",
+    "ANSI": "cp1252",
+    "TIS620": "tis-620",
+}
+_NO_CODEC = {"CNS116431992", "CNS11643"}
+_WITHIN_BIG5 = ("big5", "cp950", "big5hkscs")
+"""Big5 as defined, with Microsoft's and with Hong Kong's additions: tried in this order."""
+
+_BOMS = (
+    # UTF-32 first: its little-endian mark begins with UTF-16's.
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_C1 = re.compile(rb"[\x80-\x9f]")
+_HIGH = re.compile(rb"[\x80-\xff]")
+_SINGLE_BYTE = frozenset(f"iso8859-{n}" for n in range(1, 17)) | {"cp1252", "cp1250", "cp1251", "tis-620"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """Text of one message.
+
+    Attributes:
+        text: without byte order mark.
+        charset: Python codec that turns ``text`` back into the bytes; with ``bom`` in front.
+        declared: MSH-18 as sent, "" if absent.
+        bom: the byte order mark that was there.
+        issues: repairs and doubts.
+    """
+
+    text: str
+    charset: str
+    declared: str = ""
+    bom: bytes = b""
+    issues: tuple[Issue, ...] = ()
+
+    def encode(self) -> bytes:
+        """The bytes again. Where no issue says otherwise they are the bytes that came in."""
+        return self.bom + self.text.encode(self.charset)
+
+
+def codec_for(name: str) -> str | None:
+    """Python codec for a name of table 0211 or its usual spellings; None when unknown.
+
+    Raises:
+        CharsetError: the name is known, and no codec for it exists here (CNS 11643).
+    """
+    key = re.sub(r"[^A-Z0-9]", "", name.upper())
+    key = re.sub(r"^(ISO|IEC)+(?=8859)", "", key)
+    if key in _NO_CODEC:
+        raise CharsetError(
+            f"The character set {name!r} of MSH-18 can't be decoded here: no codec for CNS 11643 is available",
+            location="MSH[1]-18",
+            action="Let the sender use 'UNICODE UTF-8' or 'BIG-5'.",
+        )
+    return _TABLE_0211.get(key)
+
+
+def decode(
+    payload: bytes, *, fallback: str | None = None, policy: str = "repair", declared: str | None = None
+) -> Decoded:
+    """Decode one message. See :func:`engine.hl7v2.er7.read` for the arguments.
+
+    Raises:
+        CharsetError: with the location of the first byte that does not fit and what to do.
+    """
+    for bom, codec in _BOMS:
+        if payload.startswith(bom):
+            return _with_bom(payload, bom, codec)
+    wide = _wide_without_bom(payload)
+    if wide:
+        return Decoded(_strict(payload, wide, "", declared_name=wide), wide)
+    names = declared_names(payload)
+    if not names and declared:
+        names = [declared]
+    label = "~".join(names)
+    codec_name, issues = _choose(names)
+    if codec_name is None:
+        return _undeclared(payload, fallback, label, issues)
+    if codec_name.startswith(("utf-16", "utf-32")):
+        return _contradicted(
+            payload, label, policy, fallback, issues, reason="the bytes are not 16 or 32 bits wide"
+        )
+    return _declared(payload, codec_name, label, policy, fallback, issues)
+
+
+def declared_names(payload: bytes) -> list[str]:
+    """Repetitions of MSH-18 of an ASCII-compatible payload; [] when absent. Empty repetitions stay as ""."""
+    start = re.match(rb"\s*(?:MSH|FHS|BHS)", payload)
+    if start is None or not payload.startswith(b"MSH", start.end() - 3):
+        return []
+    begin = start.end()
+    end = min(
+        (i for i in (payload.find(b"\r", begin), payload.find(b"\n", begin)) if i >= 0), default=len(payload)
+    )
+    header = payload[begin:end]
+    fields = header.split(header[:1])
+    if len(fields) <= 17 or not fields[17]:
+        return []
+    repetition = fields[1][1:2] or b"~"
+    return [part.decode("ascii", "replace").strip() for part in fields[17].split(repetition)]
+
+
+def _choose(names: list[str]) -> tuple[str | None, list[Issue]]:
+    """The one codec that reads all declared sets: the first is the default, others come by ISO 2022 escapes."""
+    issues: list[Issue] = []
+    chosen: str | None = None
+    for name in names:
+        if not name:
+            continue
+        codec = codec_for(name)
+        if codec is None:
+            issues.append(
+                Issue(
+                    Severity.WARNING,
+                    "charset-unknown",
+                    "MSH[1]-18",
+                    "MSH-18 names a character set that table 0211 does not have; it was treated as undeclared",
+                    "Let the sender use a code of HL7 table 0211, such as 'UNICODE UTF-8'.",
+                )
+            )
+        elif chosen is None or chosen == "ascii" or codec == "iso2022_jp_ext":
+            chosen = codec
+    return chosen, issues
+
+
+def _with_bom(payload: bytes, bom: bytes, codec: str) -> Decoded:
+    text = _strict(payload[len(bom) :], codec, "", declared_name="the byte order mark")
+    return Decoded(text, codec, bom=bom)
+
+
+def _wide_without_bom(payload: bytes) -> str | None:
+    """UTF-16 or UTF-32 by the zero bytes around the first three letters."""
+    head = payload[:8]
+    for codec, pattern in (
+        ("utf-32-le", b"%c\0\0\0%c\0\0\0"),
+        ("utf-32-be", b"\0\0\0%c\0\0\0%c"),
+        ("utf-16-le", b"%c\0%c\0"),
+        ("utf-16-be", b"\0%c\0%c"),
+    ):
+        for first, second in (b"MS", b"FH", b"BH"):
+            if head.startswith(pattern % (first, second)):
+                return codec
+    return None
+
+
+def _undeclared(payload: bytes, fallback: str | None, label: str, issues: list[Issue]) -> Decoded:
+    try:
+        return Decoded(payload.decode("utf-8"), "utf-8", label, issues=tuple(issues))
+    except UnicodeDecodeError as error:
+        if fallback:
+            codec = codec_for(fallback) or fallback
+            issues.append(
+                Issue(
+                    Severity.INFORMATION,
+                    "charset-fallback",
+                    "MSH[1]-18",
+                    f"No usable character set is declared and the bytes are no UTF-8; the feed's {fallback} was used",
+                    "Ask the sender to fill MSH-18.",
+                )
+            )
+            return Decoded(
+                _strict(payload, codec, label, declared_name=fallback), codec, label, issues=tuple(issues)
+            )
+        raise CharsetError(
+            f"No usable character set is declared and byte {error.start} is no UTF-8",
+            location=locate_byte(payload, error.start),
+            action="Ask the sender to fill MSH-18, or set fallback_charset in the feed's profile.",
+        ) from None
+
+
+def _declared(
+    payload: bytes, codec: str, label: str, policy: str, fallback: str | None, issues: list[Issue]
+) -> Decoded:
+    if codec in {"utf-8", "ascii"} or not _HIGH.search(payload):
+        try:
+            return Decoded(payload.decode(codec), codec, label, issues=tuple(issues))
+        except UnicodeDecodeError as error:
+            where = f"byte {error.start}"
+            return _contradicted(payload, label, policy, fallback, issues, reason=where, offset=error.start)
+    if codec in _SINGLE_BYTE and _is_utf8(payload):
+        return _contradicted(
+            payload, label, policy, fallback, issues, reason="the bytes are multi-byte UTF-8"
+        )
+    if codec.startswith("iso8859-") and (match := _C1.search(payload)):
+        reason = f"byte {match.start()} is a control character there and a letter or sign in Windows-1252"
+        return _contradicted(payload, label, policy, "cp1252", issues, reason=reason, offset=match.start())
+    candidates = _WITHIN_BIG5 if codec == "big5" else (codec,)
+    first: UnicodeDecodeError | None = None
+    for candidate in candidates:
+        try:
+            return Decoded(payload.decode(candidate), candidate, label, issues=tuple(issues))
+        except UnicodeDecodeError as error:
+            first = first or error
+    assert first is not None
+    return _contradicted(
+        payload, label, policy, fallback, issues, reason=f"byte {first.start}", offset=first.start
+    )
+
+
+def _contradicted(
+    payload: bytes,
+    label: str,
+    policy: str,
+    fallback: str | None,
+    issues: list[Issue],
+    *,
+    reason: str,
+    offset: int | None = None,
+) -> Decoded:
+    """The declaration is wrong. Repair only to what the bytes prove, or what the feed's profile says."""
+    location = locate_byte(payload, offset) if offset is not None else "MSH[1]-18"
+    if policy == "repair":
+        for codec in ("utf-8", codec_for(fallback) or fallback if fallback else None):
+            if codec is None:
+                continue
+            try:
+                text = payload.decode(codec)
+            except (UnicodeDecodeError, LookupError):
+                continue
+            issues.append(
+                Issue(
+                    Severity.WARNING,
+                    "charset-repaired",
+                    location,
+                    f"MSH-18 declares {label}, which the bytes contradict ({reason}); they were read as {codec}",
+                    "Ask the sender to correct MSH-18, or set charset_policy: refuse in the feed's profile.",
+                )
+            )
+            return Decoded(text, codec, label, issues=tuple(issues))
+    raise CharsetError(
+        f"The bytes are not {label} as declared: {reason}",
+        location=location,
+        action="Ask the sender to correct MSH-18 or its encoder; a fallback_charset in the feed's profile lets "
+        "charset_policy: repair read such messages.",
+    )
+
+
+def _strict(payload: bytes, codec: str, label: str, *, declared_name: str) -> str:
+    try:
+        return payload.decode(codec)
+    except UnicodeDecodeError as error:
+        raise CharsetError(
+            f"Byte {error.start} is not valid {declared_name}",
+            location=locate_byte(payload, error.start),
+            action="Check the sender's encoder, and that no step between truncates messages.",
+        ) from None
+    except LookupError:
+        raise CharsetError(
+            f"{declared_name!r} is no known character set",
+            location="MSH[1]-18" if label else "",
+            action="Use a code of HL7 table 0211 in the feed's profile.",
+        ) from None
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def locate_byte(payload: bytes, offset: int) -> str:
+    """Segment and field of a byte, as ``PID[1]-5``; by ASCII delimiters, so near enough for an error text."""
+    if payload.lstrip()[:3] != b"MSH":
+        return ""
+    before = payload[:offset].replace(b"\r\n", b"\r").replace(b"\n", b"\r")
+    lines = [line for line in before.split(b"\r") if line.strip()]
+    if before.endswith(b"\r") or not lines:
+        return ""
+    current = lines[-1]
+    segment_id = current[:3].decode("ascii", "replace")
+    occurrence = sum(1 for line in lines if line[:3] == current[:3])
+    separator = payload.lstrip()[3:4]
+    number = current.count(separator) + (1 if segment_id == "MSH" else 0)
+    return f"{segment_id}[{occurrence}]-{number}" if number else f"{segment_id}[{occurrence}]"

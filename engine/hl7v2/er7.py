@@ -1,0 +1,203 @@
+"""ER7 ("vertical bar") text to a message tree, and back (HL7 v2.5.1 §2.5-2.6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from engine.errors import NotHl7Error, TooLargeError
+from engine.hl7v2.charset import Decoded, decode
+from engine.hl7v2.escapes import escape_text
+from engine.hl7v2.tree import Delimiters, Leaf, Message, Node, Segment
+from engine.records import Issue, Severity
+
+DEFAULT_MAX_SEGMENTS = 200_000
+"""See ``engine.settings.Read.max_segments``."""
+
+_SEGMENT_START = re.compile(r"[A-Z][A-Z0-9]{2}")
+_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \r\n\t")
+
+
+def read(
+    payload: bytes,
+    *,
+    fallback: str | None = None,
+    policy: str = "repair",
+    declared: str | None = None,
+    max_segments: int = DEFAULT_MAX_SEGMENTS,
+) -> Message:
+    """Bytes of one message (no framing, no batch headers) to its tree.
+
+    Args:
+        payload: the bytes.
+        fallback: character set of the feed when none is declared and the bytes are no UTF-8.
+        policy: ``repair`` or ``refuse`` when bytes and declaration disagree.
+        declared: a character set declared outside of the message; MSH-18 wins over it.
+        max_segments: more than so many lines is refused.
+
+    Raises:
+        CharsetError: the bytes can't be decoded without guessing.
+        NotHl7Error: there is no usable MSH.
+        TooLargeError: too many segments.
+    """
+    decoded = decode(payload, fallback=fallback, policy=policy, declared=declared)
+    return parse(decoded, max_segments=max_segments)
+
+
+def parse(source: Decoded | str, *, max_segments: int = DEFAULT_MAX_SEGMENTS) -> Message:
+    """Decoded text of one message to its tree. See :func:`read`."""
+    text, charset, issues = (
+        (source, "", ()) if isinstance(source, str) else (source.text, source.charset, source.issues)
+    )
+    found = list(issues)
+    lines = _lines(text, found)
+    if not lines:
+        raise NotHl7Error("The message is empty", action="Check the sender: a frame or file held no bytes.")
+    if len(lines) > max_segments:
+        raise TooLargeError(
+            f"{len(lines)} segments exceed the limit of {max_segments}",
+            action="Raise read.max_segments if this size is meant.",
+        )
+    delimiters = read_delimiters(lines[0], found)
+    counts: dict[str, int] = {}
+    segments: list[Segment] = []
+    for line in lines:
+        segment_id = line[:3]
+        n = counts.get(segment_id, 0) + 1
+        counts[segment_id] = n
+        segments.append(Segment(line, delimiters, n))
+    return Message(segments, delimiters, charset, found)
+
+
+def read_delimiters(header: str, issues: list[Issue] | None = None) -> Delimiters:
+    """Delimiters from the text of an MSH, BHS or FHS segment.
+
+    Raises:
+        NotHl7Error: the header is missing, cut off, or its delimiters contradict each other.
+    """
+    if header[:3] not in {"MSH", "FHS", "BHS"}:
+        raise NotHl7Error(
+            "The message does not begin with an MSH segment",
+            action="Send one HL7 v2 message that begins with 'MSH|^~\\&|'; nothing may stand before it.",
+        )
+    if len(header) < 5:
+        raise NotHl7Error(
+            "The MSH segment is cut off before its encoding characters",
+            location="MSH[1]-2",
+            action="Check the sender for truncation: MSH must begin as 'MSH|^~\\&|'.",
+        )
+    separator = header[3]
+    if separator in _LETTERS:
+        raise NotHl7Error(
+            "MSH-1, the field separator, is a letter, digit or blank",
+            location="MSH[1]-1",
+            action="MSH must begin as 'MSH|^~\\&|' (HL7 v2.5.1 §2.15.9.1).",
+        )
+    characters = header[4:].split(separator, 1)[0]
+    if not characters or len(characters) > 5 or any(c in _LETTERS for c in characters):
+        raise NotHl7Error(
+            f"MSH-2 holds {len(characters)} characters that can't be encoding characters",
+            location="MSH[1]-2",
+            action="MSH-2 must hold 1 to 5 characters such as '^~\\&' (HL7 v2.5.1 §2.15.9.2).",
+        )
+    if len(set(characters)) != len(characters):
+        characters = "".join(dict.fromkeys(characters))
+        _report(issues, "delimiters-doubled", "MSH-2 names one character twice; the repeat was ignored")
+    if characters.endswith("&") and len(characters) == 3:
+        # The backslash was lost on the way, as happens in generated code: "&" has one meaning everywhere.
+        _report(
+            issues, "delimiters-missing", "MSH-2 has lost its escape character; '&' was taken as subcomponent"
+        )
+        return Delimiters(separator, characters[0], characters[1], "", "&", "")
+    if len(characters) < 4:
+        _report(
+            issues,
+            "delimiters-missing",
+            f"MSH-2 names {len(characters)} of four encoding characters; the others were taken as unused",
+        )
+    padded = [*characters, *[""] * (5 - len(characters))]
+    return Delimiters(separator, *padded)
+
+
+def _report(issues: list[Issue] | None, code: str, message: str) -> None:
+    if issues is not None:
+        action = "Ask the sender to declare '^~\\&' (HL7 v2.5.1 §2.15.9.2)."
+        issues.append(Issue(Severity.WARNING, code, "MSH[1]-2", message, action))
+
+
+def _lines(text: str, issues: list[Issue]) -> list[str]:
+    """Segment texts. CR ends a segment (HL7 v2.5.1 §2.5); LF and CRLF are what files have.
+
+    A line that can't be a segment belongs to the value before it: a sender put a raw line break into a
+    text. It is joined back with a line break and reported, so that no text is lost.
+    """
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    separator = text[3:4]
+    lines: list[str] = []
+    for number, line in enumerate(text.split("\r"), 1):
+        if not line or line.isspace():
+            continue
+        if line[3:4] == separator or len(line) == 3:
+            if _SEGMENT_START.match(line):
+                lines.append(line)
+                continue
+        elif not lines:
+            lines.append(line)
+            continue
+        stripped = line.lstrip()
+        if stripped[3:4] == separator and _SEGMENT_START.match(stripped):
+            lines.append(stripped)
+            continue
+        if not lines:
+            lines.append(line)
+            continue
+        lines[-1] = f"{lines[-1]}\n{line}"
+        issues.append(
+            Issue(
+                Severity.WARNING,
+                "raw-line-break",
+                _segment_location(lines),
+                f"Line {number} is no segment; it was kept as a further line of the value before it",
+                "Ask the sender to escape line breaks in text as \\.br\\ or \\X0D\\ (HL7 v2.5.1 §2.7).",
+            )
+        )
+    return lines
+
+
+def _segment_location(lines: list[str]) -> str:
+    last = lines[-1][:3]
+    return f"{last}[{sum(1 for line in lines if line[:3] == last)}]"
+
+
+def write(message: Message) -> str:
+    """The message as ER7 text, CR after every segment. ``parse(write(m))`` equals ``m``."""
+    return "".join(f"{write_segment(s)}\r" for s in message.segments)
+
+
+def write_segment(segment: Segment) -> str:
+    """One segment as ER7 text, from its values: escapes are written anew."""
+    d = segment.delimiters
+    headers = segment.id in {"MSH", "FHS", "BHS"}
+    parts = [segment.id]
+    for number in range(1, len(segment.fields)):
+        if headers and number == 1:
+            continue
+        if headers and number == 2:
+            parts.append(segment.fields[2])
+            continue
+        parts.append(d.repetition.join(write_node(n, d) for n in segment.repetitions(number)))
+    return d.field.join(parts)
+
+
+def write_node(node: Node, delimiters: Delimiters, depth: int = 0) -> str:
+    """A repetition, component or subcomponent as raw text."""
+    if isinstance(node, Leaf):
+        return escape_text(node.text, delimiters)
+    joint = delimiters.subcomponent if depth else delimiters.component
+    return joint.join(write_node(part, delimiters, depth + 1) for part in node)
+
+
+def segment_ids(message: Message) -> Iterable[str]:
+    """Segment ids in order; handy in tests and error texts."""
+    return (s.id for s in message.segments)

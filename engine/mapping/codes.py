@@ -1,0 +1,137 @@
+"""Code tables: HL7 v2 codes to FHIR codes, and names of coding systems to their canonical URLs."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from engine.errors import MapTableError
+from engine.mapping.tables import Line, Table
+
+V2_TABLES_VERSION = "v2_8_2"
+"""The v2 tables only grow, so the latest that hl7apy has knows the codes of all versions before."""
+
+V2_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-"
+_OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
+
+
+class Coded(NamedTuple):
+    """A FHIR code. ``code`` is "" when the source code is known and has no equivalent."""
+
+    code: str
+    system: str
+    display: str
+
+    def coding(self) -> dict[str, Any]:
+        found = {"system": self.system, "code": self.code, "display": self.display}
+        return {k: v for k, v in found.items() if v}
+
+
+@dataclass(frozen=True, slots=True)
+class CodeTable:
+    """One code map.
+
+    Attributes:
+        name: as the ``codes`` column names it.
+        entries: source code -> its FHIR code.
+        source_system: canonical URL of the v2 table the source codes are from, "" if local.
+    """
+
+    name: str
+    entries: dict[str, Coded]
+    source_system: str
+
+    def lookup(self, code: str) -> Coded | None:
+        """The FHIR code; None for a code the table does not know. Case matters only if both cases are known."""
+        found = self.entries.get(code)
+        return found if found is not None else self.entries.get(code.upper())
+
+
+@cache
+def v2_codes(table: str) -> frozenset[str]:
+    """Codes of an HL7 v2 table by its four digits; empty when the table has no fixed codes."""
+    module = importlib.import_module(f"hl7apy.{V2_TABLES_VERSION}.tables")
+    found = module.TABLES.get(f"HL7{table}")
+    return frozenset(found[1]) if found else frozenset()
+
+
+def v2_table(table: str) -> CodeTable:
+    """The map of a v2 table onto itself: ``v2:0203`` in the ``codes`` column."""
+    system = V2_SYSTEM + table
+    return CodeTable(f"v2:{table}", {c: Coded(c, system, "") for c in v2_codes(table)}, system)
+
+
+def compile_codes(table: Table) -> CodeTable:
+    """A table of ``codes/``. Directive ``system`` is the target's URL, ``source`` the v2 table's digits."""
+    default = table.directives.get("system", "")
+    source = table.directives.get("source", "")
+    entries: dict[str, Coded] = {}
+    for line in table.lines:
+        code = line["code"]
+        if not code:
+            raise line.fault("The row has no source code")
+        if code in entries:
+            raise line.fault(f"The code {code!r} stands twice in this table")
+        to = line["to"]
+        entries[code] = Coded(to, (line["system"] or default) if to else "", line["display"])
+    return CodeTable(table.name, entries, V2_SYSTEM + source if source else "")
+
+
+class Systems:
+    """Names of coding systems as v2 messages give them (table 0396, CWE.3) to canonical URLs."""
+
+    def __init__(self, lines: Iterable[Line], base: str) -> None:
+        self._known: dict[str, str] = {}
+        for line in lines:
+            if not line["name"] or not line["system"]:
+                raise line.fault("A coding system needs a name and a URL")
+            self._known[line["name"].upper()] = line["system"]
+        self._base = base
+
+    def url(self, name: str, owner: str) -> str:
+        """Canonical URL of a coding system name. A local one (L, 99xxx) belongs to ``owner``, the sender."""
+        name = name.strip()
+        known = self._known.get(name.upper())
+        if known:
+            return known
+        if match := re.fullmatch(r"HL7-?(\d{4})", name, re.IGNORECASE):
+            return V2_SYSTEM + match[1]
+        if _OID.fullmatch(name):
+            return f"urn:oid:{name}"
+        if re.match(r"(?:https?://|urn:)\S+$", name):
+            return name
+        slug = safe(name)
+        if name.upper() in {"L", "LOCAL"} or name.startswith("99"):
+            return f"{self._base}codesystem:{safe(owner)}:{slug}"
+        return f"{self._base}codesystem:{slug}"
+
+
+def safe(text: str) -> str:
+    """A text as a part of a URN: other characters than letters, digits, - . _ become percent codes."""
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "-._") else "".join(f"%{b:02X}" for b in c.encode("utf-8"))
+        for c in text.strip()
+    )
+
+
+def is_oid(text: str) -> bool:
+    return bool(_OID.fullmatch(text))
+
+
+def parse_fixed_coding(text: str, line: Line, aliases: dict[str, str]) -> Coded:
+    """``system|code|display`` of the ``value`` column; the system may be an alias of ``systems.csv``."""
+    parts = text.split("|")
+    if len(parts) not in {2, 3}:
+        raise line.fault(f"{text!r} is no coding", "Write it as system|code or system|code|display.")
+    system = aliases.get(parts[0].upper(), parts[0])
+    if ":" not in system:
+        raise MapTableError(
+            f"{parts[0]!r} is neither a URL nor a name of systems.csv",
+            location=f"{line.file}:{line.number}",
+            action="Write the URL of the code system, or add the name to systems.csv.",
+        )
+    return Coded(parts[1], system, parts[2] if len(parts) == 3 else "")

@@ -1,0 +1,656 @@
+"""Tables to code that runs: every row is checked once, at start, and becomes a small object.
+
+A wrong row never waits for a message to show itself: paths are checked against FHIR R4, conditions are
+parsed, names of tables and converters are resolved; each fault is told with file and line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from engine.fhir import schema
+from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, valued
+from engine.mapping import convert
+from engine.mapping.codes import CodeTable, Systems, compile_codes, parse_fixed_coding, v2_codes, v2_table
+from engine.mapping.convert import Converter
+from engine.mapping.expressions import (
+    Condition,
+    ExpressionError,
+    Getter,
+    compile_condition,
+    getter,
+    parse_ref,
+    text_of,
+)
+from engine.mapping.naming import Naming, choose_patient_identifier
+from engine.mapping.paths import Items, PathError, Target, compile_target
+from engine.mapping.run import Instance, Run
+from engine.mapping.tables import Line, Table, TableSet
+
+IdPart = Callable[[Instance, Run], str]
+
+_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_WHOLE_FIELD = ("joined", "text-line", "lines")
+"""Functions that take all components of a field into one text."""
+_CALL = re.compile(r"([A-Za-z][\w:-]*)(?:\((.*)\))?")
+
+
+@dataclass(slots=True, eq=False)
+class Rule:
+    """One row of a segment or data type table.
+
+    Attributes:
+        field: source field of a segment table; 0 in a data type table or when the row has no source.
+        parts: component and subcomponent to go down to.
+        placeholders: getters of the ``{...}`` parts of ``fixed``, when it is a template.
+        dependent: the row writes a fixed value into an item that another row must make first.
+        whole: the converter takes all repetitions of the field at once.
+    """
+
+    line: Line
+    field: int
+    parts: tuple[int, ...]
+    when: Condition | None
+    target: Target
+    convert: Converter | None
+    fixed: Any = None
+    placeholders: tuple[tuple[str, Getter], ...] = ()
+    dependent: bool = False
+    whole: bool = False
+
+    def apply(
+        self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
+    ) -> bool:
+        """Put one source node where the row says; True if a value from the source reached the resource."""
+        if self.convert is None:
+            value = self._fixed(node, segment, run)
+            if value is not None:
+                placed = self.target.place(root, items, value, rep, create=not self.dependent)
+                return placed and bool(self.placeholders)
+            return False
+        if node.__class__ is Leaf:
+            text = node.text
+            if not text or text == NULL:
+                return False
+        target = self.target
+        if target.taken(root, items, rep):
+            run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
+            return False
+        mark = len(run.trail)
+        value = self.convert(node, segment, run)
+        if value is None:
+            run.undo(mark)
+            return False
+        if value == {}:
+            return True  # a line of a text that is put in place when all lines are there
+        if target.codes is not None and isinstance(value, str) and value not in target.codes:
+            run.undo(mark)
+            run.refuse(node, f"invalid: no code that FHIR allows in {target.text}")
+            return False
+        if not target.place(root, items, value, rep):
+            run.undo(mark)
+            run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
+            return False
+        return True
+
+    def _fixed(self, node: Node, segment: Segment, run: Run) -> Any:
+        if not self.placeholders:
+            # A fixed dict may be merged into later: every message gets its own copy.
+            return _copy(self.fixed)
+        text = self.fixed
+        mark = len(run.trail)
+        for name, get in self.placeholders:
+            found = get(node, segment, run)
+            value = text_of(found)
+            if not value:
+                run.undo(mark)
+                return None
+            assert found is not None
+            run.use_all(found)
+            text = text.replace("{" + name + "}", value)
+        return text
+
+
+@dataclass(slots=True, eq=False)
+class SegmentTable:
+    """A compiled table of ``segments/``."""
+
+    name: str
+    segment: str
+    rules: list[Rule] = field(default_factory=list)
+    ignored: dict[int, str] = field(default_factory=dict)
+    fields: frozenset[int] = frozenset()
+
+    def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
+        """Fill a resource from a segment; returns how many source values reached it."""
+        placed = 0
+        for rule in self.rules:
+            number = rule.field
+            if not number:
+                if rule.when is None or rule.when(EMPTY, segment, run):
+                    placed += rule.apply(EMPTY, segment, run, resource, items, 0)
+                continue
+            nodes = segment.repetitions(number)
+            if not nodes:
+                continue
+            if rule.when is not None and not rule.when(nodes[0], segment, run):
+                run.skipped[id(segment), number] = rule.line["when"]
+                continue
+            if rule.whole:
+                placed += rule.apply(nodes, segment, run, resource, items, 1)
+                continue
+            parts = rule.parts
+            for rep, repetition in enumerate(nodes, 1):
+                node = repetition
+                for part in parts:
+                    node = child(node, part)
+                if rule.convert is None and not valued(node):
+                    continue
+                placed += rule.apply(node, segment, run, resource, items, rep)
+        run.covered.setdefault(id(segment), set()).update(self.fields)
+        return placed
+
+
+@dataclass(slots=True, eq=False)
+class DatatypeTable:
+    """A compiled table of ``datatypes/``: a node to an object of a FHIR type."""
+
+    name: str
+    type: str
+    rules: list[Rule] = field(default_factory=list)
+    key: str = ""
+
+    def convert(self, node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+        """The object, or None when no source value reached it."""
+        out: dict[str, Any] = {}
+        items: Items = {}
+        placed = 0
+        for rule in self.rules:
+            part = node
+            for number in rule.parts:
+                part = child(part, number)
+            if rule.convert is not None:
+                if part is EMPTY:
+                    continue
+            elif rule.parts and not valued(part):
+                continue
+            if rule.when is not None and not rule.when(node, segment, run):
+                continue
+            placed += rule.apply(part if rule.convert is not None else node, segment, run, out, items, 1)
+        return out if placed else None
+
+
+@dataclass(slots=True, eq=False)
+class MessageRule:
+    """One row of ``messages/``: a segment in its group makes or completes a resource."""
+
+    line: Line
+    structures: tuple[str, ...]
+    group: str
+    segment: str
+    when: Condition | None
+    resource: str
+    name: str
+    mode: str
+    table: SegmentTable | None
+    id_rule: tuple[tuple[IdPart, ...], ...]
+    links: tuple[Link, ...]
+
+    def fits(self, structure: str, group: str) -> bool:
+        return any(fnmatchcase(structure, p) for p in self.structures) and (
+            not self.group or self.group == group
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """``[Name.]path = Name | this | 'fixed'``: a reference between two instances, or a value beside one.
+
+    Attributes:
+        holder: name of the instance that holds the reference; "" is this one.
+        source: name of the instance referred to; "" is this one.
+        only: refer to it only if there is exactly one.
+        fixed: the fixed value, "" for a reference.
+        targets: compiled path by resource type of the holder.
+    """
+
+    holder: str
+    path: str
+    source: str
+    only: bool
+    fixed: str
+    targets: dict[str, Target]
+
+    def target(self, resource_type: str) -> Target:
+        found = self.targets.get(resource_type)
+        if found is None:
+            found = self.targets[resource_type] = compile_target(resource_type, self.path)
+        return found
+
+
+class Compiler:
+    """Compiles a table set. All faults are MapTableError."""
+
+    def __init__(self, tables: TableSet, base: str, authorities: dict[str, str] | None = None) -> None:
+        self.tables = tables
+        self.extension_base = f"{base}extension{base[-1]}"
+        self.systems = Systems(tables.systems, base)
+        self.naming = Naming(tables.authorities, base, authorities)
+        self.aliases = {line["name"].upper(): line["system"] for line in tables.systems}
+        self.codes: dict[str, CodeTable] = {n: compile_codes(t) for n, t in tables.codes.items()}
+        self.datatypes: dict[str, DatatypeTable] = {}
+        self.segments: dict[str, SegmentTable] = {}
+        self.types_by_name: dict[str, str] = {}
+
+    def compile(self) -> list[MessageRule]:
+        """Compile everything, used or not, so that no fault hides."""
+        for name, table in self.tables.datatypes.items():
+            self.datatypes[name] = DatatypeTable(name, self._root(table), key=table.directives.get("key", ""))
+        for name, table in self.tables.datatypes.items():
+            compiled = self.datatypes[name]
+            for line in table.lines:
+                if line["target"] != "-":
+                    compiled.rules.append(self._rule(line, compiled.type, ""))
+        for name, table in self.tables.segments.items():
+            self.segments[name] = self._segment(name, table)
+        for line in self.tables.messages:
+            if line["resource"] != "-":
+                self.types_by_name.setdefault(line["name"] or line["resource"], line["resource"])
+        return [self._message_rule(line) for line in self.tables.messages]
+
+    def _root(self, table: Table) -> str:
+        root = table.directives.get("type", "")
+        try:
+            schema.elements(root)
+        except KeyError:
+            first = table.lines[0] if table.lines else Line(table.file, 1, {})
+            raise first.fault(
+                f"The table's type {root!r} is no FHIR R4 type",
+                "Start the file with '#: type: Identifier' or the like.",
+            ) from None
+        return root
+
+    def _segment(self, name: str, table: Table) -> SegmentTable:
+        segment = name.split("-", 1)[0]
+        root = self._root(table)
+        compiled = SegmentTable(name, segment)
+        for line in table.lines:
+            if line["target"] == "-":
+                compiled.ignored[self._ref(line, line["source"]).field] = (
+                    line["note"] or "the map leaves it out"
+                )
+            else:
+                compiled.rules.append(self._rule(line, root, segment))
+        compiled.fields = frozenset(r.field for r in compiled.rules) | frozenset(compiled.ignored)
+        return compiled
+
+    def _ref(self, line: Line, text: str) -> Any:
+        try:
+            return parse_ref(text)
+        except ExpressionError as error:
+            raise line.fault(f"The source is wrong: {error}") from None
+
+    def _rule(self, line: Line, root: str, home: str) -> Rule:
+        source = self._ref(line, line["source"]) if line["source"] else None
+        if source is not None and home and source.segment != home:
+            raise line.fault(f"The source {line['source']!r} is not of segment {home}")
+        try:
+            when = compile_condition(line["when"], home) if line["when"] else None
+        except ExpressionError as error:
+            raise line.fault(f"The condition is wrong: {error}") from None
+        try:
+            target = compile_target(root, self._own_urls(line["target"]))
+        except PathError as error:
+            raise line.fault(f"The target is wrong: {error}") from None
+        number = source.field if source else 0
+        parts = source.parts if source else ()
+        if line["value"]:
+            fixed, placeholders = self._fixed_value(line, target, home)
+            dependent = "[" in line["target"] and not placeholders
+            return Rule(line, number, parts, when, target, None, fixed, placeholders, dependent)
+        if source is None:
+            raise line.fault("The row has neither a source nor a value")
+        converter = self._converter(line, target)
+        whole = line["using"] == "lines"
+        if (
+            home
+            and not parts
+            and target.type in schema.PRIMITIVES
+            and not line["using"].startswith(_WHOLE_FIELD)
+        ):
+            # A primitive takes the first component; what a sender added after it is reported as unmapped.
+            parts = (1,)
+        return Rule(line, number, parts, when, target, converter, whole=whole)
+
+    def _own_urls(self, target: str) -> str:
+        """``extension(ws:name)`` is an extension of this project, under the site's base URI."""
+        return target.replace("extension(ws:", f"extension({self.extension_base}")
+
+    def _fixed_value(
+        self, line: Line, target: Target, home: str
+    ) -> tuple[Any, tuple[tuple[str, Getter], ...]]:
+        text = line["value"]
+        names = _PLACEHOLDER.findall(text)
+        if names:
+            try:
+                return text, tuple((n, getter(parse_ref(n), home)) for n in names)
+            except ExpressionError as error:
+                raise line.fault(f"The value's placeholder is wrong: {error}") from None
+        match target.type:
+            case "boolean":
+                return text == "true", ()
+            case "integer" | "positiveInt" | "unsignedInt":
+                return int(text), ()
+            case "Coding":
+                return parse_fixed_coding(text, line, self.aliases).coding(), ()
+            case "CodeableConcept":
+                return {"coding": [parse_fixed_coding(text, line, self.aliases).coding()]}, ()
+        if target.codes is not None and text not in target.codes:
+            raise line.fault(f"FHIR R4 does not allow the code {text!r} in {target.text}")
+        if target.type in {"uri", "url", "canonical"} and text.upper() in self.aliases:
+            return self.aliases[text.upper()], ()
+        return text, ()
+
+    def _converter(self, line: Line, target: Target) -> Converter:
+        using = line["using"]
+        if using.startswith("Reference("):
+            return self._reference(line, using[len("Reference(") : -1])
+        if not using:
+            if target.type not in convert.PRIMITIVES:
+                raise line.fault(
+                    f"{target.text} is a {target.type}: say in 'using' which table or function makes one"
+                )
+            found = convert.PRIMITIVES[target.type]
+        else:
+            found = self._named(line, using)
+        if line["codes"]:
+            return convert.translated(found, self._code_table(line), target.type)
+        return found
+
+    def _named(self, line: Line, using: str) -> Converter:
+        using, _, elsewhere = using.partition(" from ")
+        if elsewhere:
+            return _from_field(self._named(line, using), self._ref(line, elsewhere.strip()))
+        match = _CALL.fullmatch(using)
+        if match is None:
+            raise line.fault(f"{using!r} in 'using' can't be read")
+        name, arguments = match[1], match[2]
+        if name in self.datatypes:
+            table = self.datatypes[name]
+            return (
+                _with_defaults(table.convert, self._defaults(line, arguments)) if arguments else table.convert
+            )
+        if name in convert.FUNCTIONS:
+            return convert.FUNCTIONS[name]
+        if name.startswith("sender-system:"):
+            return convert.sender_system(name.partition(":")[2])
+        if name in convert.PRIMITIVES:
+            return convert.PRIMITIVES[name]
+        known = ", ".join(sorted([*self.datatypes, *convert.FUNCTIONS]))
+        raise line.fault(f"There is no data type table or function {name!r}; there are: {known}")
+
+    @staticmethod
+    def _defaults(line: Line, arguments: str) -> dict[str, str]:
+        found = {}
+        for part in arguments.split(";"):
+            name, sign, value = part.partition("=")
+            if not sign:
+                raise line.fault(f"{part!r} in 'using' is no name=value")
+            found[name.strip()] = value.strip()
+        return found
+
+    def _reference(self, line: Line, name: str) -> Converter:
+        if name in convert.FUNCTIONS:
+            make = convert.FUNCTIONS[name]
+
+            def from_function(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+                reference = make(node, segment, run)
+                return {"reference": reference} if reference else None
+
+            return from_function
+        table = self.datatypes.get(name)
+        if table is None or not schema.is_resource(table.type):
+            raise line.fault(f"Reference({name}) needs a data type table of a resource type")
+        return _made_resource(table)
+
+    def _code_table(self, line: Line) -> CodeTable:
+        name = line["codes"]
+        if name.startswith("v2:"):
+            if not v2_codes(name[3:]):
+                raise line.fault(f"HL7 v2 has no table {name[3:]!r} with codes")
+            return v2_table(name[3:])
+        if name not in self.codes:
+            raise line.fault(f"There is no code table {name!r}; there are: {', '.join(sorted(self.codes))}")
+        return self.codes[name]
+
+    # -- messages ----------------------------------------------------------------------------------
+
+    def _message_rule(self, line: Line) -> MessageRule:
+        segment, resource = line["segment"], line["resource"]
+        if not re.fullmatch(r"[A-Z][A-Z0-9]{2}", segment):
+            raise line.fault(f"{segment!r} is no segment id")
+        if resource != "-" and not schema.is_resource(resource):
+            raise line.fault(f"FHIR R4 has no resource type {resource!r}")
+        mode = line["mode"] or "new"
+        if mode not in {"new", "add", "join"}:
+            raise line.fault(
+                f"The mode {mode!r} is unknown", "Use new, add or join; tables/README.md explains them."
+            )
+        try:
+            when = compile_condition(line["when"], segment) if line["when"] else None
+        except ExpressionError as error:
+            raise line.fault(f"The condition is wrong: {error}") from None
+        table_name = line["map"] or f"{segment}-{resource}"
+        table = self.segments.get(table_name)
+        if table is None and resource != "-":
+            raise line.fault(f"There is no segment table {table_name!r}")
+        return MessageRule(
+            line,
+            tuple((line["structure"] or "*").split()),
+            line["group"],
+            segment,
+            when,
+            resource,
+            line["name"] or resource,
+            mode,
+            table,
+            self._id_rule(line),
+            self._links(line, resource),
+        )
+
+    def _id_rule(self, line: Line) -> tuple[tuple[IdPart, ...], ...]:
+        text = line["id"].strip()
+        if not text:
+            return ()
+        return tuple(
+            tuple(self._id_part(line, part) for part in alternative.split())
+            for alternative in text.split("|")
+        )
+
+    def _id_part(self, line: Line, text: str) -> IdPart:
+        match = re.fullmatch(r"(\w+)\(([^()]*)\)", text)
+        if match is None:
+            raise line.fault(
+                f"{text!r} is no part of an id rule", "Use cx(), ei(), eip(), code(), text(), raw() or ref()."
+            )
+        function, argument = match[1], match[2]
+        if function == "ref":
+            return _id_of_other(argument)
+        name, _, what = argument.partition(",")
+        ref = self._ref(line, name.strip())
+        home = line["segment"]
+        match function:
+            case "cx":
+                return _id_of_cx(ref.segment, ref.field, home, what.strip())
+            case "ei":
+                return _id_of_ei(ref.segment, ref.field, home, what.strip() or "id")
+            case "eip":
+                return _id_of_eip(ref.segment, ref.field, home, what.strip() or "id")
+            case "code":
+                return _id_of_code(ref.segment, ref.field, home)
+            case "text":
+                return _id_of_text(getter(ref, home))
+            case "raw":
+                return _id_of_raw(ref.segment, ref.field, home)
+        raise line.fault(
+            f"{function!r} is no function of id rules",
+            "Use cx(), ei(), eip(), code(), text(), raw() or ref().",
+        )
+
+    def _links(self, line: Line, resource: str) -> tuple[Link, ...]:
+        links = []
+        for text in filter(None, (part.strip() for part in line["links"].split(";"))):
+            left, sign, right = (part.strip() for part in text.partition("="))
+            if not sign or not left or not right:
+                raise line.fault(f"The link {text!r} is not of the form path=Name")
+            holder, _, path = left.partition(".") if left[:1].isupper() else ("", "", left)
+            fixed = right[1:-1] if right.startswith("'") else ""
+            only = right.endswith("?")
+            source = "" if right.rstrip("?") == "this" or fixed else right.rstrip("?")
+            link = Link(holder, path, source, only, fixed, {})
+            known = resource if not holder else self.types_by_name.get(holder, "")
+            if not known:
+                raise line.fault(f"The link {text!r} names {holder!r}, which no row makes")
+            if resource != "-":
+                try:
+                    link.target(known)
+                except PathError as error:
+                    raise line.fault(f"The link {text!r} is wrong: {error}") from None
+            links.append(link)
+        return tuple(links)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _copy(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_copy(v) for v in value]
+    return value
+
+
+def _from_field(inner: Converter, ref: Any) -> Converter:
+    """A converter that reads the first repetition of another field of the segment instead."""
+
+    def convert_elsewhere(_node: Node, segment: Segment, run: Run) -> Any:
+        nodes = segment.repetitions(ref.field)
+        return inner(nodes[0], segment, run) if nodes else None
+
+    return convert_elsewhere
+
+
+def _with_defaults(inner: Converter, defaults: dict[str, str]) -> Converter:
+    def convert_with(node: Node, segment: Segment, run: Run) -> Any:
+        found = inner(node, segment, run)
+        if found:
+            for name, value in defaults.items():
+                found.setdefault(name, value)
+        return found
+
+    return convert_with
+
+
+def _made_resource(table: DatatypeTable) -> Converter:
+    """A resource of its own for a data type, known by its identifier, else by its content and sender."""
+
+    def make(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+        found = table.convert(node, segment, run)
+        if not found:
+            return None
+        resource = {"resourceType": table.type, **found}
+        identifiers = resource.get("identifier") or []
+        first = next((i for i in identifiers if i.get("value")), None)
+        if first is not None:
+            return {"reference": run.make(resource, first.get("system", run.facility), first["value"])}
+        return {"reference": run.make(resource, run.facility, _content(found))}
+
+    return make
+
+
+def _content(value: Any) -> str:
+    """A stable text of nested content."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{k}:{_content(v)}" for k, v in sorted(value.items())) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_content(v) for v in value) + "]"
+    return str(value)
+
+
+def _nodes(instance: Instance, run: Run, segment: str, number: int, home: str) -> list[Node]:
+    found: Segment | None = instance.segment if segment == home else run.nearest(instance.segment, segment)
+    return found.repetitions(number) if found is not None else []
+
+
+def _id_of_other(name: str) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        other = run.find(name, instance.group)
+        return run.id_of(other) if other is not None and other is not instance else ""
+
+    return part
+
+
+def _id_of_cx(segment: str, number: int, home: str, what: str) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        node = choose_patient_identifier(_nodes(instance, run, segment, number, home))
+        found = run.mapper.naming.cx(node, run.facility, what) if node is not None else None
+        return "\x1f".join(found) if found else ""
+
+    return part
+
+
+def _id_of_ei(segment: str, number: int, home: str, what: str) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        nodes = _nodes(instance, run, segment, number, home)
+        found = run.mapper.naming.ei(nodes[0], run.facility, what) if nodes else None
+        return "\x1f".join(found) if found else ""
+
+    return part
+
+
+def _id_of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        for node in _nodes(instance, run, segment, number, home)[:1]:
+            for n in (2, 1):  # the filler's number names the specimen; the placer's stands in
+                found = run.mapper.naming.ei(child(node, n), run.facility, what)
+                if found:
+                    return "\x1f".join(found)
+        return ""
+
+    return part
+
+
+def _id_of_code(segment: str, number: int, home: str) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        nodes = _nodes(instance, run, segment, number, home)
+        if not nodes:
+            return ""
+        texts = [text_of(child(nodes[0], n)) for n in (1, 3)]
+        if not texts[0]:
+            texts = [text_of(child(nodes[0], n)) for n in (4, 6)]
+        return "\x1f".join(texts) if texts[0] else text_of(child(nodes[0], 2))
+
+    return part
+
+
+def _id_of_text(get: Getter) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        return text_of(get(EMPTY, instance.segment, run)) or "-"
+
+    return part
+
+
+def _id_of_raw(segment: str, number: int, home: str) -> IdPart:
+    def part(instance: Instance, run: Run) -> str:
+        found: Segment | None = (
+            instance.segment if segment == home else run.nearest(instance.segment, segment)
+        )
+        fields = found.fields if found is not None else []
+        return fields[number] if number < len(fields) else ""
+
+    return part
+
+
+__all__ = ["Compiler", "DatatypeTable", "Link", "MessageRule", "Rule", "SegmentTable"]

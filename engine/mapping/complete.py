@@ -1,0 +1,82 @@
+"""What a map can't say row by row: required elements the source leaves open, and who made all this."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.fhir import schema
+from engine.keys import resource_id
+from engine.records import Issue, Severity
+
+ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_ABSENT_CODING = {
+    "system": "http://terminology.hl7.org/CodeSystem/data-absent-reason",
+    "code": "unknown",
+    "display": "Unknown",
+}
+
+
+def fill_required(resource: dict[str, Any], location: str) -> list[Issue]:
+    """Say "unknown" in required elements that the source leaves open, as FHIR provides (R4 §2.1.0.2).
+
+    A CodeableConcept gets the code ``unknown``, any other element that may carry an extension gets
+    data-absent-reason. Codes with a required binding are the tables' business: each has a default row.
+    """
+    issues = []
+    for name, element in schema.elements(resource["resourceType"]).items():
+        if element.min < 1 or name in resource or f"_{name}" in resource or element.codes is not None:
+            continue
+        value: Any
+        kind = element.types[0]
+        absent = {"extension": [{"url": ABSENT_REASON, "valueCode": "unknown"}]}
+        if kind == "CodeableConcept":
+            value = {"coding": [dict(_ABSENT_CODING)]}
+        elif kind in schema.PRIMITIVES:
+            name = f"_{name}"  # noqa: PLW2901 - the twin of the primitive carries the extension
+            value = absent
+        elif kind == "Reference":
+            value = absent
+        else:
+            continue
+        resource[name] = [value] if element.max is None else value
+        issues.append(
+            Issue(
+                Severity.INFORMATION,
+                "required-absent",
+                location,
+                f"{resource['resourceType']}.{name.lstrip('_')} is required and the message does not tell it; "
+                "it was marked as unknown",
+            )
+        )
+    return issues
+
+
+def assembler(version: str) -> dict[str, Any]:
+    """The Device that stands for this engine in Provenance."""
+    return {
+        "resourceType": "Device",
+        "id": resource_id("Device", "wardstream"),
+        "deviceName": [{"name": "Wardstream", "type": "user-friendly-name"}],
+        "version": [{"value": version}],
+    }
+
+
+def complete_provenance(
+    provenance: dict[str, Any], targets: list[dict[str, Any]], device: dict[str, Any]
+) -> None:
+    """Point a Provenance at everything made from the message, and name the engine as assembler."""
+    provenance["target"] = [{"reference": f"{r['resourceType']}/{r['id']}"} for r in targets]
+    provenance.setdefault("agent", []).append(
+        {
+            "type": {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
+                        "code": "assembler",
+                        "display": "Assembler",
+                    }
+                ]
+            },
+            "who": {"reference": f"Device/{device['id']}"},
+        }
+    )

@@ -1,0 +1,243 @@
+"""The condition language of the mapping tables.
+
+::
+
+    condition = and-part { "or" and-part }
+    and-part  = not-part { "and" not-part }
+    not-part  = [ "not" ] ( "(" condition ")" | test )
+    test      = ref "valued" | ref "not" "valued"
+              | ref ( "=" | "!=" ) 'text'
+              | ref [ "not" ] "in" "(" 'text' { "," 'text' } ")"
+              | ref "~" 'regular expression'           (searched, not anchored)
+              | "count(" ref ")" ( "=" | ">" | "<" ) number   repetitions of a field
+              | "after" SEG       the segment before this one, notes left out, is a SEG
+              | "continues"       this OBX goes on with the text of the one before it
+    ref       = SEG-field[.component[.subcomponent]]   in segment tables: PID-3.4, MSH-9.2
+              | TYPE.component[.subcomponent]           in data type tables: CX.4.2
+
+A reference to another segment means the nearest one: of the same group, else of the groups around it.
+The explicit null is not a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from engine.hl7v2.tree import NULL, Leaf, Node, Segment, child, first_leaf, valued
+
+if TYPE_CHECKING:
+    from engine.mapping.run import Run
+
+Condition = Callable[[Node, Segment, "Run"], bool]
+Getter = Callable[[Node, Segment, "Run"], Node | None]
+
+_TOKEN = re.compile(
+    r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+(?![\w.-]))"
+    r"|(?P<ref>[A-Z][A-Z0-9]{2}-\d+(?:\.\d+){0,2}|[A-Z]{2,3}\.\d+(?:\.\d+)?)"
+    r"|(?P<word>[A-Za-z][A-Za-z0-9]*)|(?P<sign>!=|[=()<>,~]))"
+)
+
+
+class Ref(NamedTuple):
+    """A place in the source. ``segment`` is "" when the reference is to a part of a data type."""
+
+    segment: str
+    field: int
+    parts: tuple[int, ...]
+
+
+class ExpressionError(ValueError):
+    """The condition can't be read; the text says where and what was expected."""
+
+
+def parse_ref(text: str) -> Ref:
+    """``PID-3.4.2``, ``CX.4`` or a bare ``4.2`` (a part of the data type at hand)."""
+    if match := re.fullmatch(r"([A-Z][A-Z0-9]{2})-(\d+)((?:\.\d+){0,2})", text):
+        return Ref(match[1], int(match[2]), tuple(int(p) for p in match[3].split(".")[1:]))
+    if match := re.fullmatch(r"(?:[A-Z]{2,3}\.)?(\d+)((?:\.\d+){0,2})", text):
+        parts = (int(match[1]), *(int(p) for p in match[2].split(".")[1:]))
+        return Ref("", 0, parts)
+    raise ExpressionError(f"{text!r} is no reference such as PID-3.4 or CX.4")
+
+
+def getter(ref: Ref, home: str) -> Getter:
+    """A function that fetches what a reference names; ``home`` is the segment of the table, "" for a data type."""
+    parts = ref.parts
+    if not ref.segment:
+
+        def part(node: Node, _segment: Segment, _run: Run) -> Node | None:
+            for number in parts:
+                node = child(node, number)
+            return node
+
+        return part
+    number, name = ref.field, ref.segment
+
+    def field(_node: Node, segment: Segment, run: Run) -> Node | None:
+        source: Segment | None = segment if name == home else run.nearest(segment, name)
+        if source is None:
+            return None
+        nodes = source.repetitions(number)
+        if not nodes:
+            return None
+        found = nodes[0]
+        for part_number in parts:
+            found = child(found, part_number)
+        return found
+
+    return field
+
+
+def text_of(node: Node | None) -> str:
+    """Text of a place; "" when absent or explicitly null."""
+    if node is None:
+        return ""
+    text = node.text if isinstance(node, Leaf) else first_leaf(node).text
+    return "" if text == NULL else text
+
+
+def compile_condition(source: str, home: str) -> Condition:
+    """Compile a condition. Raises ExpressionError with the place of the fault."""
+    parser = _Parser(source, home)
+    condition = parser.either()
+    if parser.peek() is not None:
+        raise ExpressionError(f"{parser.peek()!r} was not expected after a whole condition")
+    return condition
+
+
+class _Parser:
+    def __init__(self, source: str, home: str) -> None:
+        self.home = home
+        self.tokens: list[tuple[str, str]] = []
+        position = 0
+        while position < len(source.rstrip()):
+            match = _TOKEN.match(source, position)
+            if match is None:
+                raise ExpressionError(f"{source[position:].strip()!r} can't be read")
+            kind = match.lastgroup
+            assert kind is not None
+            self.tokens.append((kind, match[kind]))
+            position = match.end()
+        self.at = 0
+
+    def peek(self) -> str | None:
+        return self.tokens[self.at][1] if self.at < len(self.tokens) else None
+
+    def take(self, kind: str = "", value: str = "") -> str:
+        if self.at >= len(self.tokens):
+            raise ExpressionError(f"the condition ends where {value or kind!r} was expected")
+        found_kind, found = self.tokens[self.at]
+        if (kind and found_kind != kind) or (value and found != value):
+            raise ExpressionError(f"{found!r} stands where {value or kind!r} was expected")
+        self.at += 1
+        return found
+
+    def either(self) -> Condition:
+        parts = [self.both()]
+        while self.peek() == "or":
+            self.take()
+            parts.append(self.both())
+        if len(parts) == 1:
+            return parts[0]
+        return lambda node, segment, run: any(p(node, segment, run) for p in parts)
+
+    def both(self) -> Condition:
+        parts = [self.single()]
+        while self.peek() == "and":
+            self.take()
+            parts.append(self.single())
+        if len(parts) == 1:
+            return parts[0]
+        return lambda node, segment, run: all(p(node, segment, run) for p in parts)
+
+    def single(self) -> Condition:
+        if self.peek() == "not":
+            self.take()
+            inner = self.single()
+            return lambda node, segment, run: not inner(node, segment, run)
+        if self.peek() == "(":
+            self.take()
+            inner = self.either()
+            self.take("sign", ")")
+            return inner
+        return self.test()
+
+    def test(self) -> Condition:
+        word = self.peek()
+        if word == "after":
+            self.take()
+            name = self.take("word")
+            return lambda _node, segment, run: run.anchor(segment) == name
+        if word == "continues":
+            self.take()
+            return lambda _node, segment, run: run.continues(segment)
+        if word == "count":
+            return self.count()
+        get = getter(parse_ref(self.take("ref")), self.home)
+        operator = self.take()
+        if operator == "valued":
+            return _valued(get)
+        if operator == "not":
+            negated = self.take()
+            if negated == "valued":
+                is_valued = _valued(get)
+                return lambda node, segment, run: not is_valued(node, segment, run)
+            if negated == "in":
+                values = self.values()
+                return lambda node, segment, run: text_of(get(node, segment, run)) not in values
+            raise ExpressionError(f"{negated!r} stands where 'valued' or 'in' was expected")
+        if operator == "in":
+            values = self.values()
+            return lambda node, segment, run: text_of(get(node, segment, run)) in values
+        return self.comparison(get, operator)
+
+    def comparison(self, get: Getter, operator: str) -> Condition:
+        if operator not in {"=", "!=", "~"}:
+            raise ExpressionError(f"{operator!r} stands where 'valued', 'in', '=', '!=' or '~' was expected")
+        value = self.take("text")[1:-1]
+        if operator == "=":
+            return lambda node, segment, run: text_of(get(node, segment, run)) == value
+        if operator == "!=":
+            return lambda node, segment, run: text_of(get(node, segment, run)) != value
+        try:
+            pattern = re.compile(value)
+        except re.error as error:
+            raise ExpressionError(f"{value!r} is no regular expression: {error}") from None
+        return lambda node, segment, run: bool(pattern.search(text_of(get(node, segment, run))))
+
+    def count(self) -> Condition:
+        self.take()
+        self.take("sign", "(")
+        ref = parse_ref(self.take("ref"))
+        self.take("sign", ")")
+        operator = self.take("sign")
+        limit = int(self.take("number"))
+        if operator not in {"=", "<", ">"}:
+            raise ExpressionError(f"{operator!r} stands where '=', '<' or '>' was expected")
+        home = self.home
+
+        def counted(_node: Node, segment: Segment, run: Run) -> bool:
+            source: Segment | None = segment if ref.segment == home else run.nearest(segment, ref.segment)
+            n = len(source.repetitions(ref.field)) if source is not None else 0
+            return n == limit if operator == "=" else (n < limit if operator == "<" else n > limit)
+
+        return counted
+
+    def values(self) -> frozenset[str]:
+        self.take("sign", "(")
+        found = [self.take("text")[1:-1]]
+        while self.peek() == ",":
+            self.take()
+            found.append(self.take("text")[1:-1])
+        self.take("sign", ")")
+        return frozenset(found)
+
+
+def _valued(get: Getter) -> Condition:
+    def test(node: Node, segment: Segment, run: Run) -> bool:
+        found = get(node, segment, run)
+        return found is not None and valued(found)
+
+    return test

@@ -1,0 +1,243 @@
+"""One HL7 v2 message to FHIR resources: runs the compiled tables and reports what they left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.feeds import FeedProfile
+from engine.hl7v2.structure import Group, group_segments
+from engine.hl7v2.tree import NULL, Leaf, Message, Segment
+from engine.mapping.compiler import Compiler, Link, MessageRule
+from engine.mapping.convert import finish_texts
+from engine.mapping.naming import choose_patient_identifier
+from engine.mapping.paths import Items
+from engine.mapping.run import Instance, Run
+from engine.mapping.tables import Folder, builtin, load
+from engine.records import Issue, Unmapped
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """What a message became.
+
+    Attributes:
+        resources: in the order made, ids set.
+        sources: reference -> location of the segment that made it.
+        patient: (system, value) of the patient's identifier, None if the message names none.
+        issues: findings of structure and mapping.
+        unmapped: every valued leaf that reached no element, with the reason.
+        cleared: locations of explicit nulls.
+        leaves: number of valued leaves, nulls left out.
+        codes, unknown_codes: (table, code) looked up, and the part no table knew.
+        structure: message structure used.
+    """
+
+    resources: tuple[dict[str, Any], ...]
+    sources: Mapping[str, str]
+    patient: tuple[str, str] | None
+    issues: tuple[Issue, ...]
+    unmapped: tuple[Unmapped, ...]
+    cleared: tuple[str, ...]
+    leaves: int
+    codes: tuple[tuple[str, str], ...]
+    unknown_codes: tuple[tuple[str, str], ...]
+    structure: str
+
+
+class Mapper:
+    """The compiled tables. Make one at start and use it for every message.
+
+    Args:
+        overlay: a site's folder of tables, or None.
+        base: root of the URIs that must be invented, e.g. ``urn:wardstream:``.
+
+    Raises:
+        MapTableError: a table is wrong; file and line are named.
+    """
+
+    def __init__(self, overlay: Folder | None = None, *, base: str = "urn:wardstream:") -> None:
+        tables = load(builtin(), overlay) if overlay is not None else load(builtin())
+        compiler = Compiler(tables, base)
+        self.rules = compiler.compile()
+        self.naming = compiler.naming
+        self.systems = compiler.systems
+        self.segment_tables = compiler.segments
+        self._chosen: dict[tuple[str, str, str], list[list[MessageRule]]] = {}
+
+    def map(self, message: Message, profile: FeedProfile) -> Mapped:
+        """Map one message. Never raises for what the message holds: faults become issues."""
+        structured = group_segments(message)
+        run = Run(self, message, structured, profile)
+        for segment, group in structured.placed:
+            self._segment(run, segment, group)
+        self._finish_texts(run)
+        for instance in list(run.instances):
+            if not instance.placed:
+                run.discard(instance)
+        self._identify(run)
+        for instance, segment, links, items in run.links:
+            self._link(run, instance, segment, links, items)
+        unmapped, cleared, count = _report(run)
+        return Mapped(
+            tuple([i.resource for i in run.instances] + list(run.made.values())),
+            {_reference(i): _location(i.segment) for i in run.instances},
+            self.patient_identifier(message, run.facility),
+            (*message.issues, *structured.issues, *run.issues),
+            unmapped,
+            cleared,
+            count,
+            tuple(run.codes),
+            tuple(run.unknown_codes),
+            structured.structure,
+        )
+
+    def patient_identifier(self, message: Message, facility: str) -> tuple[str, str] | None:
+        """(system, value) that names the patient: PID-3, else PID-2, else PID-4 (older versions)."""
+        pid = message.first("PID")
+        if pid is None:
+            return None
+        for number in (3, 2, 4):
+            node = choose_patient_identifier(pid.repetitions(number))
+            if node is not None:
+                return self.naming.cx(node, facility)
+        return None
+
+    def _rules_for(self, structure: str, segment: str, group: str) -> list[list[MessageRule]]:
+        """Rules for a segment in a group: one list a name, tried in order until a condition holds."""
+        key = (structure, segment, group)
+        found = self._chosen.get(key)
+        if found is None:
+            by_name: dict[str, list[MessageRule]] = {}
+            for rule in self.rules:
+                if rule.segment == segment and rule.fits(structure, group):
+                    by_name.setdefault(rule.name, []).append(rule)
+            found = self._chosen[key] = list(by_name.values())
+        return found
+
+    def _segment(self, run: Run, segment: Segment, group: Group) -> None:
+        for alternatives in self._rules_for(run.structured.structure, segment.id, group.name):
+            for rule in alternatives:
+                if rule.when is None or rule.when(_nothing, segment, run):
+                    if rule.table is not None:
+                        self._apply(run, rule, segment, group)
+                    break
+
+    def _apply(self, run: Run, rule: MessageRule, segment: Segment, group: Group) -> None:
+        instance: Instance | None = None
+        if rule.mode == "add":
+            instance = run.find(rule.name, group)
+            if instance is None:
+                run.orphans.add((id(segment), rule.name))
+                return
+        elif rule.mode == "join":
+            instance = run.find_joint(rule.name, group)
+        if instance is None:
+            order = len(run.instances)
+            instance = Instance(rule.name, {"resourceType": rule.resource}, rule, segment, group, order)
+            run.add(instance)
+        run.current = instance
+        assert rule.table is not None
+        items: Items = {}
+        instance.placed += rule.table.run(segment, run, instance.resource, items)
+        if rule.links:
+            run.links.append((instance, segment, rule.links, items))
+
+    @staticmethod
+    def _finish_texts(run: Run) -> None:
+        """Texts collected over several segments become one value."""
+        for instance in run.instances:
+            finish_texts(instance.resource, instance.texts)
+
+    def _identify(self, run: Run) -> None:
+        """Give every instance its id; instances of one type with one key are told apart by order."""
+        seen: dict[tuple[str, str], int] = {}
+        for instance in run.instances:
+            key = (instance.resource["resourceType"], run.id_of(instance))
+            count = seen.get(key, 0)
+            seen[key] = count + 1
+            if count:
+                run.renumber(instance, count)
+        for instance in run.instances:
+            resource = instance.resource
+            instance.resource = {"resourceType": resource.pop("resourceType"), "id": instance.id, **resource}
+
+    @staticmethod
+    def _link(run: Run, instance: Instance, segment: Segment, links: tuple[Link, ...], own: Items) -> None:
+        if not instance.placed:
+            return  # it was discarded
+        items: dict[int, Items] = {id(instance): own}
+        for link in links:
+            holder = run.find(link.holder, instance.group) if link.holder else instance
+            if holder is None:
+                continue
+            target = link.target(holder.resource["resourceType"])
+            held = items.setdefault(id(holder), {})
+            if link.fixed:
+                target.place(holder.resource, held, link.fixed, 1, create=False)
+                continue
+            source = run.linked(link, instance, segment)
+            if source is not None and source is not holder:
+                target.place(holder.resource, held, {"reference": _reference(source)}, 1)
+
+
+_nothing = Leaf("")
+
+
+def _reference(instance: Instance) -> str:
+    return f"{instance.resource['resourceType']}/{instance.id}"
+
+
+def _location(segment: Segment) -> str:
+    return f"{segment.id}[{segment.occurrence}]"
+
+
+def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:
+    """What reached no element, with the reason; explicit nulls; the number of valued leaves."""
+    unmapped: list[Unmapped] = []
+    cleared: list[str] = []
+    count = 0
+    for segment, _ in run.structured.placed:
+        for location, leaf in segment.located_leaves():
+            if leaf.text == NULL:
+                cleared.append(location)
+                continue
+            if not leaf.text.strip():
+                continue
+            count += 1
+            if not leaf.used:
+                unmapped.append(Unmapped(location, _reason(run, segment, location, leaf)))
+    return tuple(unmapped), tuple(cleared), count
+
+
+def _reason(run: Run, segment: Segment, location: str, leaf: Leaf) -> str:
+    known = run.reasons.get(id(leaf))
+    if known:
+        return known
+    number = int(location.partition("-")[2].split("[")[0].split(".")[0])
+    for table in run.mapper.segment_tables.values():
+        if table.segment == segment.id and number in table.ignored:
+            return table.ignored[number]
+    covered = run.covered.get(id(segment))
+    if covered is None:
+        return _segment_reason(run, segment)
+    skipped = run.skipped.get((id(segment), number))
+    if skipped is not None:
+        return f"condition false: {skipped}"
+    if number not in covered:
+        return "no rule for this field"
+    return "no rule for this component"
+
+
+def _segment_reason(run: Run, segment: Segment) -> str:
+    for orphan, name in run.orphans:
+        if orphan == id(segment):
+            return f"there is no {name} that this segment could complete"
+    rules = [r for r in run.mapper.rules if r.segment == segment.id]
+    if not rules:
+        return f"no rule for segment {segment.id}"
+    structure = run.structured.structure
+    if any(r.fits(structure, run.group_of(segment).name) and r.table is not None for r in rules):
+        return "condition false: " + "; ".join(r.line["when"] for r in rules if r.line["when"])
+    return f"no rule for segment {segment.id} in {structure}"

@@ -1,0 +1,105 @@
+"""Whose number is it: assigning authorities to ``identifier.system``, and deterministic ids.
+
+An identifier is only unique within its authority. The v2 HD names one by a local name (HD.1), a
+universal id (HD.2) or both; some senders name none, and the sending facility stands in (HL7 v2.5.1
+§2.A.36). The system of an identifier is, in this order: what ``authorities.csv`` or the feed's profile
+says, the universal id as a URN, a stated URN with the local name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from engine.hl7v2.tree import NULL, Leaf, Node, child, first_leaf
+from engine.mapping.codes import is_oid, safe
+from engine.mapping.tables import Line
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+PATIENT_TYPES = ("MR", "PI", "PT", "NI", "SS", "PN")
+"""Identifier types (table 0203) that name a patient, best first: the hospital's own number before the state's."""
+
+
+class Naming:
+    """Systems of identifiers for one site."""
+
+    def __init__(self, lines: Iterable[Line], base: str, local: Mapping[str, str] | None = None) -> None:
+        self.base = base
+        self._known: dict[str, str] = {}
+        for line in lines:
+            if not line["name"] or ":" not in line["system"]:
+                raise line.fault("An assigning authority needs a name and an absolute URI")
+            self._known[line["name"].upper()] = line["system"]
+        for name, system in (local or {}).items():
+            self._known[name.upper()] = system
+
+    def system(self, name: str, universal: str, kind: str) -> str:
+        """System of an authority given as HD.1, HD.2, HD.3; "" when it names nothing."""
+        for known in (universal, name):
+            if known and known.upper() in self._known:
+                return self._known[known.upper()]
+        if universal:
+            if kind.upper() in {"ISO", ""} and is_oid(universal):
+                return f"urn:oid:{universal}"
+            if kind.upper() in {"UUID", "GUID"} and _UUID.fullmatch(universal):
+                return f"urn:uuid:{universal.lower()}"
+            if re.match(r"(?:https?|urn):\S+$", universal):
+                return universal
+            return f"{self.base}authority:{safe(universal)}"
+        if name:
+            if is_oid(name):
+                return f"urn:oid:{name}"
+            if re.match(r"(?:https?|urn):\S+$", name):
+                return name
+            return f"{self.base}authority:{safe(name)}"
+        return ""
+
+    def hd_system(self, node: Node) -> str:
+        """System of an HD value."""
+        return self.system(*(plain(child(node, n)) for n in (1, 2, 3)))
+
+    def sender_system(self, facility: str, what: str) -> str:
+        """System of an identifier that names no authority: the sender's own numbers of that kind."""
+        return f"{self.base}sender:{safe(facility) or 'unknown'}:{safe(what)}"
+
+    def cx(self, node: Node, facility: str, what: str = "") -> tuple[str, str] | None:
+        """(system, value) of a CX; None when it has no value."""
+        value = plain(child(node, 1))
+        if not value:
+            return None
+        kind = what or plain(child(node, 5)) or "id"
+        return self.hd_system(child(node, 4)) or self.sender_system(facility, kind), value
+
+    def ei(self, node: Node, facility: str, what: str) -> tuple[str, str] | None:
+        """(system, value) of an EI: its authority stands in EI.2 to EI.4."""
+        value = plain(child(node, 1))
+        if not value:
+            return None
+        system = self.system(*(plain(child(node, n)) for n in (2, 3, 4)))
+        return system or self.sender_system(facility, what), value
+
+
+def plain(node: Node) -> str:
+    """Trimmed text of a node's first leaf; "" when empty or null."""
+    text = node.text if isinstance(node, Leaf) else first_leaf(node).text
+    return "" if text == NULL else text.strip()
+
+
+def choose_patient_identifier(repetitions: Sequence[Node]) -> Node | None:
+    """The repetition of PID-3 that names the patient: best type first, then with an authority, then the first.
+
+    The same rule keys Kafka records and makes Patient ids, so that both always agree.
+    """
+    best: tuple[int, int] | None = None
+    chosen: Node | None = None
+    for position, node in enumerate(repetitions):
+        if not plain(child(node, 1)):
+            continue
+        kind = plain(child(node, 5)).upper()
+        rank = PATIENT_TYPES.index(kind) if kind in PATIENT_TYPES else len(PATIENT_TYPES)
+        if rank == len(PATIENT_TYPES) and not plain(child(node, 4)):
+            rank += 1
+        if best is None or (rank, position) < best:
+            best, chosen = (rank, position), node
+    return chosen

@@ -1,0 +1,238 @@
+"""Target paths of the mapping tables: where in a resource a value goes.
+
+::
+
+    path   = "$this" | step { "." step }
+    step   = element [ "[" label [ "*" ] "]" ] | "extension(" url ")"
+
+The schema of FHIR R4 says which elements repeat. A last step that repeats appends. A step before the
+last that repeats means one item, shared by all rules of the table that write the same path and label;
+with ``*`` one item for each repetition of the source field. ``extension(url)`` makes an item for each
+repetition; a url without a scheme is under ``http://hl7.org/fhir/StructureDefinition/``, except inside
+another extension, where it is the plain name of a part. An extension on a primitive goes to its
+``_name`` twin (FHIR R4 §2.6.2.3).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from engine.fhir import schema
+
+EXTENSION_ROOT = "http://hl7.org/fhir/StructureDefinition/"
+
+_STEP = re.compile(
+    r"(?:extension\((?P<url>[^()]+)\)|(?P<name>[A-Za-z][A-Za-z0-9]*)(?:\[(?P<label>[a-zA-Z0-9_-]+)(?P<each>\*?)\])?)(?:\.|$)"
+)
+
+Items = dict[tuple[int, str, int], dict[str, Any]]
+"""Items made by one run of a table: (length of path so far, path with labels, repetition) -> item."""
+
+
+class PathError(ValueError):
+    """The path can't be read or FHIR R4 has no such element."""
+
+
+class _Step(NamedTuple):
+    name: str  # JSON name, with the underscore of a primitive's twin
+    many: bool
+    key: str  # path so far with labels, "" when not shared
+    each: bool  # one item a repetition
+    url: str  # of an extension step
+    primitive_twin: bool
+
+
+class Target(NamedTuple):
+    """A compiled path.
+
+    Attributes:
+        text: as written.
+        type: FHIR type of the last element; "" for ``$this``.
+        many: whether the last element repeats.
+        codes: the codes a required binding allows, if any.
+    """
+
+    text: str
+    type: str
+    many: bool
+    codes: frozenset[str] | None
+    steps: tuple[_Step, ...]
+
+    def taken(self, root: dict[str, Any], items: Items, rep: int) -> bool:
+        """Whether a plain value already stands there, so that a second one would have no place."""
+        if self.many or not self.steps:
+            return False
+        holder = self._holder(root, items, rep, create=False)
+        if holder is None:
+            return False
+        last = self.steps[-1]
+        if last.name in holder:
+            return not isinstance(holder[last.name], dict)
+        return _choice_taken(holder, last.name)
+
+    def place(self, root: dict[str, Any], items: Items, value: Any, rep: int, *, create: bool = True) -> bool:
+        """Put a value there. False when another value stands there, or (not create) its item is missing."""
+        if not self.steps:
+            return _merge(root, value)
+        holder = self._holder(root, items, rep, create=create)
+        if holder is None:
+            return False
+        last = self.steps[-1]
+        if last.many:
+            return _append(holder, last, items, value, rep)
+        if last.name not in holder:
+            if _choice_taken(holder, last.name):
+                return False
+            holder[last.name] = value
+            return True
+        present = holder[last.name]
+        if isinstance(present, dict) and isinstance(value, dict):
+            return _merge(present, value)
+        return bool(present == value)
+
+    def _holder(self, root: dict[str, Any], items: Items, rep: int, *, create: bool) -> dict[str, Any] | None:
+        holder = root
+        for depth, step in enumerate(self.steps[:-1]):
+            if not step.many:
+                below = holder.get(step.name)
+                if below is None:
+                    if not create and depth == 0 and len(self.steps) > 1 and step.key:
+                        return None
+                    below = holder[step.name] = {}
+                if not isinstance(below, dict):
+                    return None
+                holder = below
+                continue
+            key = (depth, step.key, rep if step.each else 0)
+            item = items.get(key)
+            if item is None:
+                if not create:
+                    return None
+                item = {"url": step.url} if step.url else {}
+                holder.setdefault(step.name, []).append(item)
+                items[key] = item
+            holder = item
+        return holder
+
+
+def compile_target(root: str, text: str) -> Target:
+    """Compile a path below a resource or data type. Raises PathError."""
+    if text == "$this":
+        return Target(text, "", many=False, codes=None, steps=())
+    steps: list[_Step] = []
+    type_name, position, in_extension = root, 0, False
+    element: schema.Element | None = None
+    while position < len(text):
+        match = _STEP.match(text, position)
+        if match is None:
+            raise PathError(f"{text[position:]!r} can't be read as a path")
+        so_far = text[: match.end()].rstrip(".")
+        position = match.end()
+        if match["url"]:
+            steps += _extension_step(match["url"], so_far, type_name, steps, inside=in_extension)
+            element, type_name, in_extension = None, "Extension", True
+            continue
+        element = _element(type_name, match["name"])
+        many = element.max is None or element.max > 1
+        steps.append(_Step(element.name, many, so_far, bool(match["each"]), "", primitive_twin=False))
+        type_name = _type_below(type_name, element)
+    if element is None:
+        raise PathError(f"{text!r} ends with an extension; add its value, such as .valueString")
+    last = steps[-1]
+    return Target(text, element.types[0], last.many, element.codes, tuple(steps))
+
+
+def _extension_step(
+    url: str, so_far: str, type_name: str, steps: list[_Step], *, inside: bool
+) -> list[_Step]:
+    full = url if inside or ":" in url else EXTENSION_ROOT + url
+    step = _Step("extension", many=True, key=so_far, each=True, url=full, primitive_twin=False)
+    if type_name not in schema.PRIMITIVES or not steps:
+        return [step]
+    last = steps.pop()
+    if last.many:
+        raise PathError("an extension on a repeating primitive element can't be placed by a table")
+    return [_Step(f"_{last.name}", many=False, key="", each=False, url="", primitive_twin=True), step]
+
+
+def _element(type_name: str, name: str) -> schema.Element:
+    try:
+        found = schema.elements(type_name)
+    except KeyError:
+        raise PathError(f"FHIR R4 has no type {type_name!r}") from None
+    if name not in found:
+        known = ", ".join(sorted(found))
+        raise PathError(f"FHIR R4 has no element {name!r} in {type_name}; it has: {known}")
+    return found[name]
+
+
+def _type_below(type_name: str, element: schema.Element) -> str:
+    kind = element.types[0]
+    if kind in {"BackboneElement", "Element"}:
+        return f"{type_name}.{element.name}"
+    return kind
+
+
+def _append(holder: dict[str, Any], last: _Step, items: Items, value: Any, rep: int) -> bool:
+    array = holder.setdefault(last.name, [])
+    label = last.key.rsplit(".", 1)[-1]
+    if isinstance(value, dict) and "[" in label:
+        key = (-1, last.key, rep if last.each else 0)
+        item = items.get(key)
+        if item is not None:
+            return _merge(item, value)
+        items[key] = value
+        # A path that goes on below this item finds it under its own depth.
+        items[(_depth(last.key), last.key, rep if last.each else 0)] = value
+    elif value in array:
+        return True
+    array.append(value)
+    return True
+
+
+def _depth(path: str) -> int:
+    """How many steps come before the last; dots inside extension(url) do not count."""
+    return sum(1 for _ in _STEP.finditer(path)) - 1
+
+
+def _merge(into: dict[str, Any], value: dict[str, Any]) -> bool:
+    """Fill what is missing, append to lists. False if a plain value stood in the way; the rest is kept."""
+    whole = True
+    for name, part in value.items():
+        present = into.get(name)
+        if present is None:
+            into[name] = part
+        elif isinstance(present, dict) and isinstance(part, dict):
+            whole = _merge(present, part) and whole
+        elif isinstance(present, list) and isinstance(part, list):
+            present.extend(p for p in part if p not in present)
+        elif present != part:
+            whole = False
+    return whole
+
+
+_CHOICES = (
+    "value",
+    "effective",
+    "deceased",
+    "multipleBirth",
+    "onset",
+    "occurrence",
+    "collected",
+    "occurred",
+    "performed",
+    "medication",
+    "abatement",
+)
+
+
+def _choice_taken(holder: dict[str, Any], name: str) -> bool:
+    """Whether another type of the same choice element ([x]) is there already (FHIR R4 §2.6.1.4)."""
+    for stem in _CHOICES:
+        if name.startswith(stem) and name[len(stem) : len(stem) + 1].isupper():
+            return any(
+                other.startswith(stem) and other != name and other[len(stem) : len(stem) + 1].isupper()
+                for other in holder
+            )
+    return False

@@ -1,0 +1,294 @@
+"""The state of mapping one message: what was made, what was used, what went wrong and where."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.feeds import FeedProfile
+from engine.hl7v2.structure import UNBOUNDED, Group, Structured
+from engine.hl7v2.tree import Leaf, Message, Node, Segment, leaves
+from engine.keys import resource_id
+from engine.records import Issue, Severity
+
+if TYPE_CHECKING:
+    from engine.mapping.compiler import Link, MessageRule
+    from engine.mapping.mapper import Mapper
+    from engine.mapping.paths import Items
+
+
+@dataclass(slots=True, eq=False)
+class Instance:
+    """A resource being built from segments.
+
+    Attributes:
+        name: how links call it.
+        resource: the FHIR resource, without id until :meth:`Run.id_of` gave it one.
+        rule: the message rule that made it.
+        segment: the segment that made it.
+        group: the group of that segment.
+        placed: how many values from the source it holds; with none it is not emitted.
+        texts: lines collected from several segments, by the element that they become.
+    """
+
+    name: str
+    resource: dict[str, Any]
+    rule: MessageRule
+    segment: Segment
+    group: Group
+    order: int
+    placed: int = 0
+    texts: dict[str, list[str]] = field(default_factory=dict)
+    id: str = ""
+
+
+class Run:
+    """One message on its way through the tables."""
+
+    def __init__(
+        self, mapper: Mapper, message: Message, structured: Structured, profile: FeedProfile
+    ) -> None:
+        self.mapper = mapper
+        self.message = message
+        self.structured = structured
+        self.profile = profile
+        self.zone = profile.zone
+        self.facility = message.msh.text(4) or message.msh.text(3) or profile.name
+        self.issues: list[Issue] = []
+        self.instances: list[Instance] = []
+        self.by_name: dict[str, list[Instance]] = {}
+        self.made: dict[str, dict[str, Any]] = {}
+        """Resources made for references (practitioners, places), by reference."""
+        self.trail: list[Leaf] = []
+        self.reasons: dict[int, str] = {}
+        self.skipped: dict[tuple[int, int], str] = {}
+        self.covered: dict[int, set[int]] = {}
+        self.codes: list[tuple[str, str]] = []
+        self.unknown_codes: list[tuple[str, str]] = []
+        self.current: Instance | None = None
+        self.orphans: set[tuple[int, str]] = set()
+        """(segment, name) for segments that should complete an instance that is not there."""
+        self.links: list[tuple[Instance, Segment, tuple[Link, ...], Items]] = []
+        """References to set when all resources have their ids."""
+        self._group_of = {id(segment): group for segment, group in structured.placed}
+        self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
+        self._message_key = ""
+
+    # -- source ------------------------------------------------------------------------------------
+
+    def group_of(self, segment: Segment) -> Group:
+        return self._group_of[id(segment)]
+
+    def nearest(self, segment: Segment, name: str) -> Segment | None:
+        """The nearest segment of that id: in the same group, else in the groups around it."""
+        if name == "MSH":
+            return self.message.msh
+        group: Group | None = self.group_of(segment)
+        while group is not None:
+            found = _in_group(group, name)
+            if found is not None:
+                return found
+            group = group.parent
+        return None
+
+    def anchor(self, segment: Segment) -> str:
+        """Id of the segment that a note comments on: the last one before it that is no NTE."""
+        index = self._index_of[id(segment)] - 1
+        while index >= 0:
+            before = self.structured.placed[index][0].id
+            if before != "NTE":
+                return before
+            index -= 1
+        return ""
+
+    def continues(self, segment: Segment) -> bool:
+        """Whether an OBX goes on with the text of the OBX before it (HL7 v2.5.1 §7.4.2.4: same OBX-3 and OBX-4)."""
+        index = self._index_of[id(segment)] - 1
+        if index < 0:
+            return False
+        before = self.structured.placed[index][0]
+        return (
+            before.id == segment.id
+            and segment.text(2) in {"TX", "FT"}
+            and all(_raw(before, n) == _raw(segment, n) for n in (2, 3, 4))
+        )
+
+    # -- bookkeeping -------------------------------------------------------------------------------
+
+    def use(self, leaf: Leaf) -> None:
+        """Note that a leaf's value reached the output."""
+        leaf.used += 1
+        self.trail.append(leaf)
+
+    def use_all(self, node: Node) -> None:
+        for leaf in leaves(node):
+            if leaf.text:
+                self.use(leaf)
+
+    def undo(self, mark: int) -> None:
+        """Take back what was used since ``mark`` (a length of the trail)."""
+        for leaf in self.trail[mark:]:
+            leaf.used -= 1
+        del self.trail[mark:]
+
+    def refuse(self, node: Node, reason: str) -> None:
+        """Say why the leaves of a node did not reach the output; the first reason stays."""
+        for leaf in leaves(node):
+            if leaf.text:
+                self.reasons.setdefault(id(leaf), reason)
+
+    def warn(self, code: str, node: Node | None, message: str, action: str = "") -> None:
+        """Report an issue at the first valued leaf of a node."""
+        location = ""
+        if node is not None:
+            leaf = next((x for x in leaves(node) if x.text), None)
+            location = self.message.locate(leaf) if leaf is not None else ""
+        self.issues.append(Issue(Severity.WARNING, code, location, message, action))
+
+    def saw_code(self, table: str, code: str, *, known: bool) -> None:
+        """Count a looked-up code, for the report and for drift watching."""
+        self.codes.append((table, code))
+        if not known:
+            self.unknown_codes.append((table, code))
+
+    # -- resources ---------------------------------------------------------------------------------
+
+    def make(self, resource: dict[str, Any], *key: str) -> str:
+        """Add a resource that something refers to, once; returns its reference. Later copies fill its gaps."""
+        resource_type = resource["resourceType"]
+        reference = f"{resource_type}/{resource_id(resource_type, *key)}"
+        present = self.made.get(reference)
+        if present is None:
+            resource["id"] = reference.split("/", 1)[1]
+            self.made[reference] = resource
+        else:
+            for name, value in resource.items():
+                present.setdefault(name, value)
+        return reference
+
+    def find(self, name: str, group: Group) -> Instance | None:
+        """The instance that a link from ``group`` means.
+
+        Going outward, each group is searched with all it holds that can occur once only. What stands in
+        a group that repeats belongs to that repetition alone: an OBX never gets its neighbour's order.
+        """
+        candidates = self.by_name.get(name)
+        if not candidates:
+            return None
+        around: Group | None = group
+        while around is not None:
+            found = [i for i in candidates if _reachable(i.group, around)]
+            if found:
+                return found[-1]
+            around = around.parent
+        return None
+
+    def find_joint(self, name: str, group: Group) -> Instance | None:
+        """As :meth:`find`, going outward no further than the first group that repeats: the same order."""
+        around: Group | None = group
+        while around is not None:
+            found = [i for i in self.by_name.get(name, ()) if _reachable(i.group, around)]
+            if found:
+                return found[-1]
+            if around.spec.maximum == UNBOUNDED or around.spec.maximum > 1:
+                return None
+            around = around.parent
+        return None
+
+    def linked(self, link: Link, instance: Instance, segment: Segment) -> Instance | None:
+        """The instance that a link refers to; one made from the same segment comes first."""
+        if not link.source:
+            return instance
+        for candidate in self.by_name.get(link.source, ()):
+            if candidate.segment is segment:
+                return candidate
+        if link.only:
+            return self.find_only(link.source, instance.group)
+        return self.find(link.source, instance.group)
+
+    def find_only(self, name: str, group: Group) -> Instance | None:
+        """The instance anywhere in the repetition that ``group`` is part of, if there is exactly one."""
+        around = group
+        while around.parent is not None and _holds_none(self.by_name.get(name, ()), around):
+            around = around.parent
+        found = [i for i in self.by_name.get(name, ()) if _below(i.group, around)]
+        return found[0] if len(found) == 1 else None
+
+    def add(self, instance: Instance) -> None:
+        self.instances.append(instance)
+        self.by_name.setdefault(instance.name, []).append(instance)
+
+    def discard(self, instance: Instance) -> None:
+        self.instances.remove(instance)
+        self.by_name[instance.name].remove(instance)
+
+    def id_of(self, instance: Instance) -> str:
+        """Id of an instance by the id rule of its message rule; other instances' ids are made on the way."""
+        if not instance.id:
+            resource_type = instance.resource["resourceType"]
+            instance.id = resource_id(resource_type, *self._key_of(instance))
+        return instance.id
+
+    def renumber(self, instance: Instance, count: int) -> None:
+        """Tell an instance apart from ``count`` earlier ones with the same key in this message."""
+        resource_type = instance.resource["resourceType"]
+        instance.id = resource_id(resource_type, *self._key_of(instance), f"#{count + 1}")
+
+    def _key_of(self, instance: Instance) -> tuple[str, ...]:
+        for alternative in instance.rule.id_rule:
+            parts = [part(instance, self) for part in alternative]
+            if all(parts):
+                return tuple(p for p in parts if p)
+        return (self.message_key, instance.name, str(instance.order))
+
+    @property
+    def message_key(self) -> str:
+        """Content key: digest of the message. The same bytes give the same ids, other bytes never do."""
+        if not self._message_key:
+            text = "\r".join(s.raw for s in self.message.segments)
+            self._message_key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._message_key
+
+
+def _raw(segment: Segment, number: int) -> str:
+    fields = segment.fields
+    return fields[number] if number < len(fields) else ""
+
+
+def _in_group(group: Group, name: str) -> Segment | None:
+    """A segment of the group or of the groups below it that can occur once only."""
+    for item in group.items:
+        if isinstance(item, Segment):
+            if item.id == name:
+                return item
+        elif item.spec.maximum == 1:
+            found = _in_group(item, name)
+            if found is not None:
+                return found
+    return None
+
+
+def _reachable(group: Group, ancestor: Group) -> bool:
+    """Whether ``group`` is ``ancestor`` or below it with no repeating group between."""
+    current: Group | None = group
+    while current is not None:
+        if current is ancestor:
+            return True
+        if current.spec.maximum != 1:
+            return False
+        current = current.parent
+    return False
+
+
+def _below(group: Group, ancestor: Group) -> bool:
+    current: Group | None = group
+    while current is not None:
+        if current is ancestor:
+            return True
+        current = current.parent
+    return False
+
+
+def _holds_none(instances: Any, group: Group) -> bool:
+    return not any(_below(i.group, group) for i in instances)

@@ -1,0 +1,247 @@
+"""Whether the text says that a finding is so: present, negated, possible, hypothetical, historical, family.
+
+The rules of ConText (Harkema et al., J Biomed Inform 2009; i2b2 2010 for the classes): a trigger speaks of
+the findings within its reach, which ends with the sentence or at a word such as "but". What no trigger
+speaks of takes the meaning of its section: a diabetes under "Family history" is not the patient's.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.nlp.phrases import Match, Tokens, tokens_of
+from engine.nlp.sections import Section, section_at
+from engine.nlp.sentences import sentences_of
+from engine.nlp.triggers import Meaning, Reach, Trigger, trigger_table
+from engine.records import Assertion, Label, Span
+
+_TRIGGERS = trigger_table()
+
+# What a section says of findings that no trigger speaks of. "": any other label.
+_PLANNED = dict.fromkeys((Label.TEST, Label.PROCEDURE), Assertion.HYPOTHETICAL)
+_ALL_HISTORICAL = dict.fromkeys((Label.PROBLEM, Label.PROCEDURE), Assertion.HISTORICAL)
+SECTION_MEANS: Mapping[str, Mapping[Label, Assertion]] = {
+    "family-history": dict.fromkeys(Label, Assertion.FAMILY),
+    "past-medical-history": _ALL_HISTORICAL,
+    "past-surgical-history": _ALL_HISTORICAL,
+    "differential-diagnosis": {Label.PROBLEM: Assertion.POSSIBLE},
+    "discharge-instructions": dict.fromkeys((Label.PROBLEM, Label.TEST, Label.PROCEDURE), Assertion.HYPOTHETICAL),
+    "plan": _PLANNED,
+    "follow-up": _PLANNED,
+}
+
+# When several triggers reach a finding. A relative comes after all this: see _settle.
+_PRECEDENCE = (
+    (Meaning.HYPOTHETICAL, Assertion.HYPOTHETICAL),
+    (Meaning.NEGATED, Assertion.NEGATED),
+    (Meaning.POSSIBLE, Assertion.POSSIBLE),
+    (Meaning.HISTORICAL, Assertion.HISTORICAL),
+)
+
+_NEAR_WORDS = 4  # "not in any acute distress"
+_NEXT_WORDS = 2  # the finding itself, or past one word
+_TOUCHING = re.compile(r"[ \t]?[(:\-–]?[ \t]?")
+# "fever -, cough (-)": a minus written after a finding, and nothing after the minus.
+_MINUS = re.compile(r"[ \t]?(?:\((?:[-–−]|neg|nil)\)|[-–−](?:ve\b)?(?=[ \t]*(?:[,;.)/]|[\r\n]|$)))")
+_MARKS = frozenset(",:;.()/")
+
+# Findings of a kind: "no fever, CT brain normal" does not deny the CT.
+_KINDS: Mapping[Label, frozenset[Label]] = {
+    Label.PROBLEM: frozenset((Label.PROBLEM, Label.PROCEDURE)),
+    Label.PROCEDURE: frozenset((Label.PROBLEM, Label.PROCEDURE)),
+    Label.MEDICATION: frozenset((Label.MEDICATION,)),
+    Label.TEST: frozenset((Label.TEST,)),
+}
+_OF_ONE_KIND = frozenset((Meaning.NEGATED, Meaning.POSSIBLE, Meaning.HISTORICAL))
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """How a finding is meant.
+
+    Attributes:
+        assertion: one of the six. A denied finding of a relative is NEGATED, with ``kin`` set.
+        kin: HL7 v3-RoleCode of the relative it is said of, "" for the patient.
+        allergy: it stands as the cause, or among the effects, of an allergy.
+    """
+
+    assertion: Assertion = Assertion.PRESENT
+    kin: str = ""
+    allergy: bool = False
+
+
+def contexts_of(
+    text: str, spans: Sequence[Span], sections: Sequence[Section], measured: Collection[int] = ()
+) -> list[Context]:
+    """How each of the spans, sorted by start, is meant.
+
+    DOSAGE, TEST_VALUE and ANATOMY claim nothing of their own and are PRESENT. ``measured`` holds the indexes
+    of the tests that have a value: those were done, even where they stand under "Plan".
+    """
+    contexts = [Context()] * len(spans)
+    first = 0
+    for start, end in sentences_of(text):
+        last = first
+        while last < len(spans) and spans[last].start < end:
+            last += 1
+        if any(span.label in _KINDS for span in spans[first:last]):
+            statement = _Statement(tokens_of(text, start, end), spans[first:last])
+            for at in range(first, last):
+                if spans[at].label in _KINDS:
+                    section = "" if at in measured else section_at(sections, spans[at].start)
+                    contexts[at] = _settle(statement.meanings(spans[at]), spans[at].label, section)
+        first = last
+    return contexts
+
+
+def _settle(meanings: Mapping[Meaning, str], label: Label, section: str) -> Context:
+    """One context from all that reaches a finding."""
+    said = next((assertion for meaning, assertion in _PRECEDENCE if meaning in meanings), None)
+    implied = SECTION_MEANS.get(section, {}).get(label)
+    allergy = Meaning.ALLERGY in meanings or section == "allergies"
+    if Meaning.FAMILY in meanings or implied is Assertion.FAMILY:
+        kin = meanings.get(Meaning.FAMILY) or "FAMMEMB"
+        # "No family history of X" says nothing of the patient and must not become a relative's X.
+        denied = said in {Assertion.NEGATED, Assertion.HYPOTHETICAL}
+        return Context(said if said is not None and denied else Assertion.FAMILY, kin, allergy)
+    return Context(said or implied or Assertion.PRESENT, "", allergy)
+
+
+class _Statement:
+    """One sentence: its words, the findings in it and how far each of its triggers reaches."""
+
+    def __init__(self, tokens: Tokens, spans: Sequence[Span]) -> None:
+        self._tokens = tokens
+        self._claims = [span for span in spans if span.label in _KINDS]
+        self._starts = [span.start for span in self._claims]
+        matches = [match for match in _TRIGGERS.find(tokens) if not self._is_inside_finding(match)]
+        self._stops = [m.first for m in matches if _means(m, Meaning.STOP)]
+        self._commas = [at for at, word in enumerate(tokens.words) if word == ","]
+        self._patients = [m.first for m in matches if _means(m, Meaning.PATIENT)]
+        self._reaches: dict[tuple[Meaning, frozenset[Label], str], list[tuple[int, int]]] = defaultdict(list)
+        for match in matches:
+            for trigger in match.value:
+                self._add(match, trigger)
+        for spans_of_one in self._reaches.values():
+            spans_of_one[:] = _merged(spans_of_one)
+
+    def meanings(self, span: Span) -> dict[Meaning, str]:
+        """What is said of ``span``; for FAMILY, of which relative."""
+        found: dict[Meaning, str] = {}
+        nearest = -1
+        for (meaning, labels, kin), reaches in self._reaches.items():
+            at = bisect_right(reaches, (span.start, len(self._tokens.text) + 1)) - 1
+            if at < 0 or reaches[at][1] <= span.start or (labels and span.label not in labels):
+                continue
+            if meaning is not Meaning.FAMILY:
+                found[meaning] = ""
+            elif reaches[at][0] > nearest and (kin or meaning not in found):
+                found[meaning] = kin
+                nearest = reaches[at][0] if kin else nearest
+        if span.label is Label.PROBLEM and _MINUS.match(self._tokens.text, span.end):
+            found[Meaning.NEGATED] = ""
+        return found
+
+    def _is_inside_finding(self, match: Match[tuple[Trigger, ...]]) -> bool:
+        """A trigger that is part of a finding ("gram negative sepsis") says nothing of it."""
+        start = self._tokens.starts[match.first]
+        at = bisect_right(self._starts, start) - 1
+        return at >= 0 and self._tokens.ends[match.last - 1] <= self._claims[at].end
+
+    def _add(self, match: Match[tuple[Trigger, ...]], trigger: Trigger) -> None:
+        start, end, nearest = self._reach(match, trigger)
+        labels = trigger.labels
+        if nearest is not None and trigger.meaning in _OF_ONE_KIND:
+            labels = (labels & _KINDS[nearest.label]) if labels else _KINDS[nearest.label]
+            if not labels:
+                return
+        if start < end:
+            self._reaches[trigger.meaning, labels, trigger.kin].append((start, end))
+
+    def _reach(self, match: Match[tuple[Trigger, ...]], trigger: Trigger) -> tuple[int, int, Span | None]:
+        """Offsets that a trigger reaches, and the finding in them that is nearest to it."""
+        if trigger.meaning in {Meaning.STOP, Meaning.PATIENT, Meaning.NOTHING}:
+            return 0, 0, None
+        reach = self._direction(match, trigger.reach)
+        before = self._before(match)
+        if reach is Reach.TOUCHING:
+            touching = before is not None and self._touches(before, match)
+            return (before.start, before.end, before) if before and touching else (0, 0, None)
+        if reach in {Reach.ITEM, Reach.LIST}:
+            start = self._start_of_clause(match, to_comma=reach is Reach.ITEM)
+            return start, self._tokens.starts[match.first], before
+        start = self._tokens.ends[match.last - 1]
+        end = self._end_of_clause(match, trigger, reach)
+        at = bisect_right(self._starts, start - 1)
+        after = self._claims[at] if at < len(self._claims) and self._claims[at].start < end else None
+        return start, end, after
+
+    def _direction(self, match: Match[tuple[Trigger, ...]], reach: Reach) -> Reach:
+        """Settles the reaches that look at what stands around them."""
+        tokens = self._tokens
+        if reach is Reach.EITHER:
+            goes_on = match.last < len(tokens.words) and tokens.words[match.last] not in _MARKS
+            gap = tokens.text[tokens.ends[match.last - 1] : tokens.starts[match.last]] if goes_on else ""
+            return Reach.CLAUSE if goes_on and gap.strip(" ") == "" and len(gap) < 2 else Reach.ITEM
+        if reach is Reach.AROUND:
+            before = self._before(match)
+            return Reach.ITEM if before is not None and self._touches(before, match) else Reach.CLAUSE
+        if reach is Reach.MARK:
+            at = tokens.starts[match.first]
+            written_after = at > 0 and not tokens.text[at - 1].isspace() and tokens.text[at - 1] not in "?(:,/"
+            return Reach.TOUCHING if written_after else Reach.NEAR
+        return reach
+
+    def _before(self, match: Match[tuple[Trigger, ...]]) -> Span | None:
+        at = bisect_right(self._starts, self._tokens.starts[match.first] - 1) - 1
+        return self._claims[at] if at >= 0 else None
+
+    def _touches(self, span: Span, match: Match[tuple[Trigger, ...]]) -> bool:
+        tokens = self._tokens
+        start = tokens.starts[match.first]
+        return span.end <= start and _TOUCHING.fullmatch(tokens.text, span.end, start) is not None
+
+    def _start_of_clause(self, match: Match[tuple[Trigger, ...]], *, to_comma: bool) -> int:
+        tokens = self._tokens
+        at = bisect_right(self._stops, match.first - 1) - 1
+        first = self._stops[at] if at >= 0 else 0
+        if to_comma:
+            comma = bisect_right(self._commas, match.first - 1) - 1
+            first = max(first, self._commas[comma] if comma >= 0 else 0)
+        return tokens.starts[first]
+
+    def _end_of_clause(self, match: Match[tuple[Trigger, ...]], trigger: Trigger, reach: Reach) -> int:
+        tokens = self._tokens
+        last = _next(self._stops, match.last, len(tokens.words))
+        if trigger.meaning is Meaning.FAMILY:
+            last = min(last, _next(self._patients, match.last, last))
+        if reach is not Reach.CLAUSE:
+            words = _NEAR_WORDS if reach is Reach.NEAR else _NEXT_WORDS
+            last = min(last, match.last + words)
+            marks = "," if reach is Reach.NEAR else _MARKS
+            last = next((at for at in range(match.last, last) if tokens.words[at] in marks), last)
+        return tokens.starts[last] if last < len(tokens.words) else len(tokens.text)
+
+
+def _means(match: Match[tuple[Trigger, ...]], meaning: Meaning) -> bool:
+    return any(trigger.meaning is meaning for trigger in match.value)
+
+
+def _next(marks: Sequence[int], at: int, otherwise: int) -> int:
+    index = bisect_right(marks, at - 1)
+    return marks[index] if index < len(marks) else otherwise
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same stretches, sorted and without overlaps."""
+    out: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out

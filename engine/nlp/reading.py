@@ -1,0 +1,77 @@
+"""What the rules make of a note once its spans are known: one reading, whoever found the spans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.nlp.assertion import Context, contexts_of
+from engine.nlp.language import ForeignText, foreign_text, language_issues
+from engine.nlp.relations import relations_of
+from engine.nlp.sections import Section, find_sections, section_at
+from engine.records import Entity, Issue, Note, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One note, read.
+
+    Attributes:
+        entities: sorted by start.
+        contexts: of each entity, in the same order: the relative it is said of, allergy.
+        sections: of the note.
+        foreign: stretches of text in a language the reader does not read.
+        issues: what a person should know about this reading; no text of the note.
+    """
+
+    note: Note
+    entities: tuple[Entity, ...]
+    contexts: tuple[Context, ...]
+    sections: tuple[Section, ...]
+    foreign: tuple[ForeignText, ...]
+    issues: tuple[Issue, ...]
+
+
+def read_note(note: Note, spans: Sequence[Span], languages: frozenset[str] = frozenset({"en"})) -> Reading:
+    """Sections, assertion, relations and foreign text of a note.
+
+    ``spans`` in any order; ``languages`` are the BCP 47 primary tags that the extractor reads.
+    Raises ValueError on a span outside of the text: the extractor has broken its contract.
+    """
+    text = note.text
+    ordered = sorted(spans, key=lambda span: (span.start, span.end, span.label))
+    for span in ordered:
+        if not 0 <= span.start < span.end <= len(text):
+            raise ValueError(f"span {span.start}-{span.end} is outside of a note of {len(text)} characters")
+    sections = find_sections(text)
+    related = relations_of(text, ordered)
+    contexts = contexts_of(text, ordered, sections, measured=related.keys())
+    for whole, parts in related.items():
+        for part in parts:
+            contexts[part] = contexts[whole]
+    foreign = foreign_text(text, languages)
+    return Reading(
+        note,
+        tuple(
+            Entity(
+                start=span.start,
+                end=span.end,
+                text=text[span.start : span.end],
+                label=span.label,
+                score=span.score,
+                assertion=context.assertion,
+                section=section_at(sections, span.start),
+                related=related.get(at, ()),
+            )
+            for at, (span, context) in enumerate(zip(ordered, contexts, strict=True))
+        ),
+        tuple(contexts),
+        sections,
+        foreign,
+        language_issues(note, foreign, languages),
+    )
+
+
+def read_spans(note: Note, spans: Sequence[Span]) -> tuple[Entity, ...]:
+    """The entities of :func:`read_note` alone."""
+    return read_note(note, spans).entities

@@ -1,0 +1,92 @@
+"""Which dosage belongs to which medication, and which value to which test.
+
+Order rules, as ward notes are written: what follows a name belongs to it ("metformin 500 mg BD"), unless it
+leads the name it touches ("500 mg of paracetamol"); names listed together and then values listed together
+pair off in order ("Hb and WBC were 10.2 and 8.9"). Nothing reaches over the end of a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from engine.nlp.sentences import sentences_of
+from engine.records import Label, Span
+
+# The part: the whole it belongs to.
+BELONGS_TO = {Label.DOSAGE: Label.MEDICATION, Label.TEST_VALUE: Label.TEST}
+
+_LEADS = re.compile(r"\s?(?:of|of oral|of iv|x|to)?\s?", re.IGNORECASE)  # between "500 mg" and "paracetamol"
+_PARTS_TO = re.compile(r"[\s,;/()]*(?:and|then|or|followed by)?[\s,;/()]*", re.IGNORECASE)  # between parts
+_MAX_DISTANCE = 120  # characters from the end of a name to its part
+_MAX_LEAD = 40  # characters from a part to the name after it, when no name stands before
+
+
+def relations_of(text: str, spans: Sequence[Span]) -> dict[int, tuple[int, ...]]:
+    """For each medication and test that has parts: the indexes of its dosages or values, in order.
+
+    ``spans`` are sorted by start. A part belongs to one name at most; a part without a name to nobody.
+    """
+    owned: dict[int, list[int]] = {}
+    starts = [span.start for span in spans]
+    for start, end in sentences_of(text):
+        within = range(bisect_left(starts, start), bisect_left(starts, end))
+        for part_label, whole_label in BELONGS_TO.items():
+            parts = [at for at in within if spans[at].label is part_label]
+            wholes = [at for at in within if spans[at].label is whole_label]
+            if parts and wholes:
+                for part, whole in _pairs(text, spans, parts, wholes):
+                    owned.setdefault(whole, []).append(part)
+    return {whole: tuple(sorted(parts)) for whole, parts in owned.items()}
+
+
+def _pairs(text: str, spans: Sequence[Span], parts: list[int], wholes: list[int]) -> list[tuple[int, int]]:
+    listed = _listed(spans, parts, wholes)
+    if listed:
+        return listed
+    pairs: list[tuple[int, int]] = []
+    previous: tuple[int, int] | None = None  # the part before this one, and its name
+    for part in parts:
+        whole = _whole_of(text, spans, part, wholes, previous)
+        if whole is not None:
+            pairs.append((part, whole))
+            previous = (part, whole)
+    return pairs
+
+
+def _listed(spans: Sequence[Span], parts: list[int], wholes: list[int]) -> list[tuple[int, int]]:
+    """As many values as names, all values after all names: first to first, second to second."""
+    if len(parts) != len(wholes) or len(wholes) < 2 or spans[wholes[-1]].start > spans[parts[0]].start:
+        return []
+    return list(zip(parts, wholes, strict=True))
+
+
+def _whole_of(
+    text: str, spans: Sequence[Span], part: int, wholes: list[int], previous: tuple[int, int] | None
+) -> int | None:
+    span = spans[part]
+    at = bisect_left(wholes, part)
+    before = wholes[at - 1] if at else None
+    after = wholes[at] if at < len(wholes) else None
+    leads = after is not None and _LEADS.fullmatch(text, span.end, spans[after].start) is not None
+    follows = before is not None and _is_adjacent(text, spans, before, part, previous)
+    if leads and not follows:
+        return after
+    if before is not None and span.start - spans[before].end <= _MAX_DISTANCE:
+        return before
+    if before is None and after is not None and spans[after].start - span.end <= _MAX_LEAD:
+        return after
+    return None
+
+
+def _is_adjacent(
+    text: str, spans: Sequence[Span], whole: int, part: int, previous: tuple[int, int] | None
+) -> bool:
+    """Whether only marks, or other parts of the same name, stand between a name and the part."""
+    start = spans[whole].end
+    if previous is not None and previous[1] == whole and previous[0] > whole:
+        start = max(start, spans[previous[0]].end)
+        # "500 mg metformin BD and 100 mg aspirin": after "and" a new item begins.
+        return text[start : spans[part].start].strip(" \t") in {"", "/"}
+    return _PARTS_TO.fullmatch(text, start, spans[part].start) is not None and "," not in text[start : spans[part].start]

@@ -1,0 +1,80 @@
+"""Acknowledgements: in the sender's own delimiters, version and mode."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from engine.hl7v2 import er7
+from engine.hl7v2.ack import acknowledge, read_header
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def ack(payload: str, code: str = "AA", **more):
+    answer = acknowledge(read_header(payload.encode("latin-1")), code, control_id="W1", at=AT, **more)
+    return None if answer is None else er7.parse(answer.decode("latin-1"))
+
+
+ADT = "MSH|^~\\&|EMR|KGH|WS|SITE|2026||ADT^A01^ADT_A01|C\\T\\7|T|2.4\rPID|1\r"
+
+
+def test_ack_goes_back_to_the_sender_and_echoes_its_control_id():
+    """Application and facility change places; MSA-2 is MSH-10 of the message, escapes and all."""
+    a = ack(ADT)
+    assert [a.get(f"MSH-{n}") for n in (3, 4, 5, 6)] == ["WS", "SITE", "EMR", "KGH"]
+    assert (a.get("MSA-1"), a.get("MSA-2"), a.get("MSH-10")) == ("AA", "C&7", "W1")
+    assert (a.get("MSH-9.1"), a.get("MSH-9.2"), a.get("MSH-11"), a.get("MSH-12")) == (
+        "ACK",
+        "A01",
+        "T",
+        "2.4",
+    )
+
+
+def test_ack_uses_the_senders_delimiters():
+    """A sender with its own delimiters reads its own delimiters."""
+    a = ack("MSH$%*!@$EMR$KGH$WS$SITE$2026$$ADT%A01$7$P$2.5\r")
+    assert a.delimiters.field == "$"
+    assert a.get("MSA-2") == "7"
+
+
+def test_error_names_the_place_in_err_of_the_senders_version():
+    """ERR-2 and ERR-3 since v2.5, ERR-1 before."""
+    new = ack(ADT.replace("|2.4", "|2.5.1"), "AE", text="no", location="PID[1]-5", kind="type")
+    assert (new.get("ERR-2.1"), new.get("ERR-2.2"), new.get("ERR-2.3")) == ("PID", "1", "5")
+    assert (new.get("ERR-3.1"), new.get("ERR-4")) == ("102", "E")
+    old = ack(ADT, "AE", text="no", location="PID[1]-5", kind="type")
+    assert (old.get("ERR-1.1"), old.get("ERR-1.4.1")) == ("PID", "102")
+
+
+@pytest.mark.parametrize(("code", "answer"), [("AA", "CA"), ("AE", "CE"), ("AR", "CR")])
+def test_enhanced_mode_gets_accept_acknowledgements(code, answer):
+    """MSH-15 asks for commit acknowledgements: they say that the message is safe, no more."""
+    assert ack(ADT.rstrip("\r").split("\r")[0] + "|||AL|NE\r", code).get("MSA-1") == answer
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "wanted"),
+    [
+        ("NE", "AA", False),
+        ("NE", "AE", False),
+        ("ER", "AA", False),
+        ("ER", "AE", True),
+        ("SU", "AA", True),
+        ("SU", "AR", False),
+    ],
+)
+def test_msh15_says_when_an_answer_is_wanted(rule, code, wanted):
+    """Table 0155: never, on error, on success, always."""
+    assert (ack(ADT.split("\r", maxsplit=1)[0] + f"|||{rule}\r", code) is not None) is wanted
+
+
+def test_what_has_no_header_gets_a_plain_reject():
+    """Even garbage gets an answer that an HL7 system can read."""
+    assert read_header(b"garbage") is None
+    answer = acknowledge(None, "AR", control_id="W1", at=AT, text="no MSH")
+    parsed = er7.parse(answer.decode())
+    assert parsed.get("MSA-1") == "AR"
+    assert parsed.get("MSA-3") == "no MSH"

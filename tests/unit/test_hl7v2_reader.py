@@ -1,0 +1,126 @@
+"""ER7 text to a tree: what is kept, what is refused, and how it says so."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import NotHl7Error, TooLargeError
+from engine.hl7v2 import er7
+from engine.hl7v2.tree import NULL, valued
+
+MSH = "MSH|^~\\&|LAB|KGH|EMR|KGH|20260101120000||ORU^R01^ORU_R01|C1|P|2.5.1"
+
+
+def message(*segments: str, end: str = "\r"):
+    return er7.parse(end.join((MSH, *segments)) + end)
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n", "\n\r\n"])
+def test_every_line_end_seen_in_files_ends_a_segment(end):
+    """CR is the standard, LF and CRLF are what editors and transfers make of it."""
+    assert [s.id for s in message("PID|1", "PV1|1", end=end).segments] == ["MSH", "PID", "PV1"]
+
+
+def test_parts_are_found_by_location():
+    """Field, repetition, component and subcomponent each come out where HL7 numbers them."""
+    m = message("PID|1||A^^^H&1.2.3&ISO^MR~B^^^S||Tan^Ah&Kow")
+    assert m.get("PID-3.1") == "A"
+    assert m.get("PID[1]-3[1].4.2") == "1.2.3"
+    assert m.get("PID-3[2].4") == "S"
+    assert m.get("PID-5.2.2") == "Kow"
+    assert m.get("PID-99") == ""
+
+
+def test_msh_fields_are_numbered_with_the_separator_as_field_one():
+    """MSH-1 is the separator itself, so that MSH-9 is the message type."""
+    m = message()
+    assert (m.get("MSH-1"), m.get("MSH-2"), m.get("MSH-9.2"), m.control_id) == ("|", "^~\\&", "R01", "C1")
+
+
+def test_leaves_are_listed_with_the_locations_that_reports_use():
+    """Locations leave out parts from the right only when the whole is meant."""
+    m = message("PID|1||A~B|x^y&z||s")
+    found = [location for location, _ in m.segments[1].located_leaves()]
+    assert found == [
+        "PID[1]-1", "PID[1]-3[1]", "PID[1]-3[2]", "PID[1]-4[1].1", "PID[1]-4[1].2.1", "PID[1]-4[1].2.2", "PID[1]-6",
+    ]  # fmt: skip
+
+
+def test_occurrences_count_each_segment_id():
+    """The third OBX of a message is OBX[3] wherever it stands."""
+    m = message("OBX|1", "NTE|1", "OBX|2", "OBX|3")
+    assert [(s.id, s.occurrence) for s in m.segments[1:]] == [("OBX", 1), ("NTE", 1), ("OBX", 2), ("OBX", 3)]
+
+
+def test_explicit_null_is_not_a_value_and_not_absent():
+    """Two quotation marks say "delete"; an empty field says nothing."""
+    m = message('PID|1||X||""||')
+    assert m.get("PID-5") == NULL
+    assert not valued(m.segments[1].repetitions(5)[0])
+    assert m.segments[1].repetitions(6) == []
+
+
+def test_delimiters_are_the_messages_own():
+    """Any characters may delimit, and escapes name them."""
+    text = "MSH$%*!@$A$B$C$D$20260101$$ADT%A01$1$P$2.3\rPID$1$$7%%%H@O$$Lim!F!Co%!S!\r"
+    m = er7.parse(text)
+    assert m.get("PID-3.4.2") == "O"
+    assert m.get("PID-5.1") == "Lim$Co"
+    assert m.get("PID-5.2") == "%"
+
+
+def test_truncation_character_is_understood():
+    r"""``^~\&#`` names a fifth character since v2.7; older parsers refuse it."""
+    m = er7.parse("MSH|^~\\&#|A|B|C|D|2026||ADT^A01|1|P|2.7\rPID|1||\\P\\1\r")
+    assert m.delimiters.truncation == "#"
+    assert m.get("PID-3") == "#1"
+
+
+def test_lost_backslash_leaves_ampersand_its_meaning():
+    """``^~&`` is a header that lost its escape character on the way; subcomponents still split, and it is told."""
+    m = er7.parse("MSH|^~&|A|B|C|D|2026||ADT^A01|1|P|2.3\rPID|1||7^^^H&O\r")
+    assert m.get("PID-3.4.2") == "O"
+    assert [i.code for i in m.issues] == ["delimiters-missing"]
+
+
+def test_line_break_inside_a_value_is_kept_and_reported():
+    """A sender that writes raw line breaks into text loses no line of it."""
+    m = message("OBX|1|TX|A||first line", "second line", "third | line", "NTE|1")
+    assert m.get("OBX-5") == "first line\nsecond line\nthird "
+    assert [i.code for i in m.issues] == ["raw-line-break", "raw-line-break"]
+    assert m.issues[0].location == "OBX[1]"
+    assert m.segments[2].id == "NTE"
+
+
+@pytest.mark.parametrize(
+    ("text", "location"),
+    [
+        ("", ""),
+        ("\r\n  \r", ""),
+        ("PID|1||2\r", ""),
+        ("MSH", "MSH[1]-2"),
+        ("MSH|", "MSH[1]-2"),
+        ("MSHA^~\\&|", "MSH[1]-1"),
+        ("MSH|ABCD|x", "MSH[1]-2"),
+        ("MSH||x", "MSH[1]-2"),
+        ("MSH|^~\\&#!|x", "MSH[1]-2"),
+    ],
+)
+def test_what_is_no_hl7_is_refused_with_a_place_and_an_action(text, location):
+    """An integration engineer can act on the refusal without seeing the code."""
+    with pytest.raises(NotHl7Error) as caught:
+        er7.parse(text)
+    assert caught.value.location == location
+    assert len(caught.value.action) > 20
+
+
+def test_too_many_segments_are_refused():
+    """A named limit stands between a broken sender and the memory."""
+    with pytest.raises(TooLargeError):
+        er7.parse(MSH + "\r" + "OBX|1\r" * 20, max_segments=10)
+
+
+def test_writing_gives_the_text_again():
+    """What was read can be written: delimiters inside values come out escaped."""
+    text = MSH + "\rPID|1||A^^^H&1~B||O\\T\\Neil^\\F\\x\r"
+    assert er7.write(er7.parse(text)) == text
