@@ -77,6 +77,7 @@ class Envelope:
         trace: W3C traceparent, if any.
         source: where it came from, free of patient data: peer address or file name.
         index: position in the file or batch it came in, from 0.
+        issues: what was noticed before reading, such as a wrong batch count.
     """
 
     payload: bytes
@@ -88,6 +89,7 @@ class Envelope:
     trace: str | None = None
     source: str = ""
     index: int = 0
+    issues: tuple[Issue, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,19 @@ class Section(BaseModel):
 
 
 class Kafka(Section):
-    """The log. Defaults suit a durable three-broker cluster; a single node lowers replication to 1."""
+    """The log. Defaults suit one durable node; a real cluster raises replication and min_insync."""
 
     brokers: str = Field("", description="host:port,host:port; empty means that only --embedded can run")
-    prefix: str = Field("wardstream.", description="prepended to every topic name")
+    embedded: bool = Field(False, description="the brokers are the in-memory one: hold back, expect trimming")
+    prefix: str = Field("wardstream.", description="prepended to every topic name and consumer group")
     replication: int = Field(1, ge=1, description="copies of a record; 3 on a real cluster")
     min_insync: int = Field(1, ge=1, description="copies that must confirm; 2 with replication 3")
     partitions: int = Field(8, ge=1, description="upper bound on how far one topic scales out")
     retention_hours: int = Field(168, ge=1, description="a week: long enough for a long weekend's outage")
+    admin_timeout: float = Field(
+        15.0, gt=0, description="one question to the brokers about topics or offsets"
+    )
+
     max_message_bytes: int = Field(
         32 * MIB, ge=1024, description="largest record; must exceed mllp.max_frame_bytes"
     )
@@ -34,24 +39,47 @@ class Kafka(Section):
         30.0, gt=0, description="no confirmation by then: not safe, sender is told"
     )
     publish_linger_ms: int = Field(2, ge=0, description="wait for company; 2 ms costs no user anything")
+    publish_batch_bytes: int = Field(
+        128 * 1024, ge=1024, description="a full batch goes at once; Kafka's 16 KiB holds a dozen messages"
+    )
+    publish_buffer_bytes: int = Field(
+        64 * MIB, ge=1024, description="unconfirmed bytes; brokers refuse requests of over 100 MiB"
+    )
+
+    session_timeout: float = Field(
+        20.0, ge=6, le=60, description="silence after which a dead worker's partitions go to another"
+    )
+    commit_interval: float = Field(1.0, gt=0, description="a crash repeats at most so much finished work")
     fetch_max_bytes: int = Field(
         4 * MIB, ge=1024, description="Faust's default of 1 MiB stalls on large documents"
     )
+    fetch_max_records: int = Field(256, ge=1, description="records handed over by Kafka's client at a time")
     stream_buffer: int = Field(
         64, ge=1, description="records buffered an agent; Faust's 4096 x 1 MB is gigabytes"
     )
     in_flight: int = Field(32, ge=1, description="records of one partition between read and confirmed")
+    in_flight_bytes: int = Field(
+        32 * MIB, ge=1024, description="and their bytes; one record may be larger if it is alone"
+    )
     handler_timeout: float = Field(120.0, gt=0, description="one record; past it the record is a dead letter")
     handler_attempts: int = Field(3, ge=1, description="tries of a retryable error before the dead letter")
     retry_backoff: float = Field(0.5, gt=0, description="first pause between tries; doubles each time")
+    rebalance_drain: float = Field(
+        5.0, ge=0, description="time given to work under way when partitions move; the rest is repeated"
+    )
     stall_timeout: float = Field(
         180.0, gt=0, description="work waiting and none finished: the watchdog ends us"
     )
     shutdown_timeout: float = Field(20.0, gt=0, description="one deadline shared by all steps of a stop")
+
     holdback_bytes: int = Field(
-        2 * MIB, ge=1024, description="unread bytes a partition on the embedded broker"
+        2 * MIB, ge=1024, le=2 * MIB, description="unread bytes a partition on the embedded broker"
     )
     holdback_timeout: float = Field(60.0, gt=0, description="readers this far behind: the feed is told no")
+    embedded_record_bytes: int = Field(
+        2 * MIB, ge=1024, le=2 * MIB, description="the embedded broker loses larger records (it keeps 5 MiB)"
+    )
+    embedded_start_timeout: float = Field(20.0, gt=0, description="the embedded broker's process to answer")
 
 
 class Mllp(Section):

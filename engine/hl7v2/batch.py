@@ -8,14 +8,19 @@ an outcome (a rejection) like any other, so that nothing in a file goes unseen.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from engine.hl7v2.charset import _BOMS, _wide_without_bom
+from engine.hl7v2.charset import byte_order_mark, wide_without_mark
 from engine.records import Issue, Severity
 
 _FRAME = re.compile(rb"\x0b|\x1c\r?")
-_MESSAGE_START = re.compile(rb"(?:^|(?<=[\r\n]))[ \t\x0b]*(?=(?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])")
+_MESSAGE_START = re.compile(rb"(?:\A|[\r\n])[ \t]*((?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])")
+_OVERLAP = 64
+"""A start may lie across two chunks; so much of what was searched is searched again."""
+_BLANK = b"\r\n \t"
+
+UNLIMITED = 1 << 62
 
 
 @dataclass(slots=True)
@@ -25,10 +30,12 @@ class Piece:
     Attributes:
         payload: bytes of one message, in the character set of the file.
         issues: what the batch around it had wrong; set on the batch's last message.
+        left_out: bytes beyond the size limit that are not in ``payload``; the message must be refused.
     """
 
     payload: bytes
     issues: list[Issue] = field(default_factory=list)
+    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -39,99 +46,136 @@ class _Count:
     seen: int = 0
 
 
-def split(content: bytes) -> Iterator[Piece]:
+def split(content: bytes, *, limit: int = UNLIMITED) -> Iterator[Piece]:
     """Messages of a file or frame, in order (HL7 v2.5.1 §2.10.3). Headers and trailers are checked and left out.
 
     An empty content gives one empty piece: an empty frame is a message that went wrong, not nothing.
     """
-    for payload, issues in _attach(_classify(_narrow(content))):
-        yield Piece(payload, issues)
+    yield from split_stream([content], limit=limit)
 
 
-def _narrow(content: bytes) -> Iterator[bytes]:
-    """Raw pieces. UTF-16/32 is split as text and encoded again piece by piece."""
-    for bom, codec in _BOMS:
-        if content.startswith(bom):
-            if codec == "utf-8":
-                content = content[len(bom) :]
-                break
-            yield from _split_wide(content[len(bom) :], codec, bom)
-            return
-    else:
-        wide = _wide_without_bom(content)
-        if wide:
-            yield from _split_wide(content, wide, b"")
-            return
-    yield from _split_narrow(content)
+def split_stream(chunks: Iterable[bytes], *, limit: int = UNLIMITED) -> Iterator[Piece]:
+    """As :func:`split`, for contents of any size: memory is bounded by the largest message and ``limit``.
+
+    Args:
+        chunks: the content in any portions.
+        limit: bytes kept of one message; what is beyond is counted in ``Piece.left_out``.
+    """
+    yield from _attach(_classify(_raw_pieces(iter(chunks), limit)))
 
 
-def _split_wide(content: bytes, codec: str, bom: bytes) -> Iterator[bytes]:
+def _raw_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
+    first = b""
+    for chunk in chunks:
+        first += chunk
+        if len(first) >= 8:
+            break
+    mark, codec = byte_order_mark(first)
+    wide = codec if mark and codec != "utf-8" else wide_without_mark(first)
+    if wide:
+        yield from _wide_pieces(first + b"".join(chunks), wide, mark, limit)
+        return
+    yield from _narrow_pieces(_chain(first[len(mark) :], chunks), limit)
+
+
+def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _wide_pieces(content: bytes, codec: str, mark: bytes, limit: int) -> Iterator[Piece]:
+    """UTF-16 and UTF-32 are split as text, and each message is encoded as it was."""
     try:
-        text = content.decode(codec)
+        text = content[len(mark) :].decode(codec)
     except UnicodeDecodeError:
-        yield bom + content  # the reader refuses it with the exact place
+        yield Piece(
+            content[:limit], left_out=max(0, len(content) - limit)
+        )  # the reader tells the exact place
         return
-    for piece in _split_narrow(text.encode("utf-8")):
-        yield bom + piece.decode("utf-8").encode(codec)
+    for piece in _narrow_pieces(iter([text.encode("utf-8")]), limit):
+        yield Piece(
+            mark + piece.payload.decode("utf-8", "ignore").encode(codec), piece.issues, piece.left_out
+        )
 
 
-def _split_narrow(content: bytes) -> Iterator[bytes]:
-    if b"\x0b" in content or b"\x1c" in content:
-        content = _FRAME.sub(b"\r", content)
-    starts = [m.end() for m in _MESSAGE_START.finditer(content)]
-    if not starts:
-        yield content.strip(b"\r\n \t")
-        return
-    lead = content[: starts[0]].strip(b"\r\n \t")
-    if lead:
-        yield lead
-    for begin, end in zip(starts, [*starts[1:], len(content)], strict=True):
-        yield content[begin:end].rstrip(b"\r\n \t")
+def _narrow_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
+    buffer = bytearray()
+    searched = left_out = 0
+    seen_any = False
+    for chunk in chunks:
+        buffer += _FRAME.sub(b"\r", chunk) if b"\x0b" in chunk or b"\x1c" in chunk else chunk
+        begin = 0
+        for match in _MESSAGE_START.finditer(buffer, max(0, searched - _OVERLAP)):
+            start = match.start(1)
+            if start <= begin:
+                continue
+            payload = bytes(buffer[begin:start]).strip(_BLANK)
+            if payload or left_out:
+                yield Piece(payload, left_out=left_out)
+                seen_any = True
+            begin, left_out = start, 0
+        del buffer[:begin]
+        if len(buffer) > limit + _OVERLAP:
+            # Keep the beginning for the refusal and the end for the search of the next start.
+            left_out += len(buffer) - limit - _OVERLAP
+            del buffer[limit:-_OVERLAP]
+        searched = len(buffer)
+    payload = bytes(buffer).strip(_BLANK)
+    if payload or left_out or not seen_any:
+        over = max(0, len(payload) - limit)
+        yield Piece(payload[:limit] if left_out or over else payload, left_out=left_out + over)
 
 
-def _classify(pieces: Iterator[bytes]) -> Iterator[tuple[str, bytes]]:
+def _classify(pieces: Iterator[Piece]) -> Iterator[tuple[str, Piece]]:
     for piece in pieces:
-        text = piece
-        for bom, codec in _BOMS:
-            if piece.startswith(bom) and codec != "utf-8":
-                text = piece[len(bom) :].decode(codec, "ignore").encode("utf-8")
-        if text is piece and (wide := _wide_without_bom(piece)):
-            text = piece.decode(wide, "ignore").encode("utf-8")
+        text = _narrow_text(piece.payload)
         head = text[:3].decode("ascii", "replace")
-        if head in {"FHS", "BHS", "BTS", "FTS"}:
-            lines = text.replace(b"\r\n", b"\r").replace(b"\n", b"\r").split(b"\r", 1)
-            yield head, lines[0]
-            if len(lines) > 1 and lines[1].strip():
-                yield "MSH", lines[1].strip(b"\r\n")
-        else:
+        if head not in {"FHS", "BHS", "BTS", "FTS"}:
             yield "MSH", piece
+            continue
+        lines = text.replace(b"\r\n", b"\r").replace(b"\n", b"\r").split(b"\r", 1)
+        yield head, Piece(lines[0])
+        rest = lines[1].strip(_BLANK) if len(lines) > 1 else b""
+        if rest:
+            yield "MSH", Piece(rest)
 
 
-def _attach(pieces: Iterator[tuple[str, bytes]]) -> Iterator[tuple[bytes, list[Issue]]]:
+def _narrow_text(payload: bytes) -> bytes:
+    """The payload with wide characters made narrow, to look at its first letters."""
+    mark, codec = byte_order_mark(payload)
+    wide = codec if mark and codec != "utf-8" else wide_without_mark(payload)
+    if not wide:
+        return payload
+    return payload[len(mark) :].decode(wide, "ignore").encode("utf-8")
+
+
+def _attach(pieces: Iterator[tuple[str, Piece]]) -> Iterator[Piece]:
     """Yield messages one behind, so that the findings of a trailer go with the last message before it."""
     batch, file = _Count(), _Count()
-    held: bytes | None = None
-    issues: list[Issue] = []
+    held: Piece | None = None
+    early: list[Issue] = []
     any_seen = False
-    for kind, data in pieces:
+    for kind, piece in pieces:
+        any_seen = True
         if kind == "MSH":
             if held is not None:
-                yield held, issues
-                issues = []
-            held = data
-            any_seen = True
+                yield held
+            held = piece
+            held.issues += early
+            early = []
             batch.seen += 1
-        else:
-            any_seen = True
-            issues += _header(kind, data, batch, file)
-    if batch.open:
-        issues.append(_unclosed("BHS[1]", "batch", "BTS"))
-    if file.open:
-        issues.append(_unclosed("FHS[1]", "file", "FTS"))
+            continue
+        issues = _header(kind, piece.payload, batch, file)
+        (held.issues if held is not None else early).extend(issues)
+    left = [_unclosed(f"{c}[1]", what, t) for c, what, t, n in _OPEN if (batch, file)[n].open]
     if held is not None:
-        yield held, issues
+        held.issues += left
+        yield held
     elif not any_seen:
-        yield b"", issues
+        yield Piece(b"", left)
+
+
+_OPEN = (("BHS", "batch", "BTS", 0), ("FHS", "file", "FTS", 1))
 
 
 def _header(kind: str, data: bytes, batch: _Count, file: _Count) -> list[Issue]:

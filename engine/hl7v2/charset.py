@@ -122,10 +122,10 @@ def decode(
     Raises:
         CharsetError: with the location of the first byte that does not fit and what to do.
     """
-    for bom, codec in _BOMS:
-        if payload.startswith(bom):
-            return _with_bom(payload, bom, codec)
-    wide = _wide_without_bom(payload)
+    mark, marked_codec = byte_order_mark(payload)
+    if mark:
+        return _with_bom(payload, mark, marked_codec)
+    wide = wide_without_mark(payload)
     if wide:
         return Decoded(_strict(payload, wide, "", declared_name=wide), wide)
     names = declared_names(payload)
@@ -182,12 +182,20 @@ def _choose(names: list[str]) -> tuple[str | None, list[Issue]]:
     return chosen, issues
 
 
+def byte_order_mark(payload: bytes) -> tuple[bytes, str]:
+    """(mark, codec) at the beginning of a payload, else (b"", "")."""
+    for mark, codec in _BOMS:
+        if payload.startswith(mark):
+            return mark, codec
+    return b"", ""
+
+
 def _with_bom(payload: bytes, bom: bytes, codec: str) -> Decoded:
     text = _strict(payload[len(bom) :], codec, "", declared_name="the byte order mark")
     return Decoded(text, codec, bom=bom)
 
 
-def _wide_without_bom(payload: bytes) -> str | None:
+def wide_without_mark(payload: bytes) -> str | None:
     """UTF-16 or UTF-32 by the zero bytes around the first three letters."""
     head = payload[:8]
     for codec, pattern in (

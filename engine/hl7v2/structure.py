@@ -302,6 +302,9 @@ class _Placer:
                     segment, "segment-unexpected", "The message structure does not know this segment"
                 )
             return
+        if segment.id == "ORC" and self._late_order(segment):
+            self._report(segment, "segment-order", "The ORC stands behind the OBR of its own order")
+            return
         if self._expected(segment):
             return
         if self._earlier(segment):
@@ -339,6 +342,22 @@ class _Placer:
         group = self.placed[-1][1] if self.placed else self.root
         group.items.append(segment)
         self.placed.append((segment, group))
+
+    def _late_order(self, segment: Segment) -> bool:
+        """An ORC behind its OBR would open the next order: the order numbers tell that it is this one's."""
+        group: Group | None = self.current
+        while group is not None:
+            requests = [s for s in group.segments() if s.id == "OBR"]
+            if requests:
+                known = any(s.id == "ORC" for s in group.segments())
+                same = any(segment.text(n) and segment.text(n) == requests[-1].text(n) for n in (2, 3))
+                index = next((i for i, c in enumerate(group.spec.children) if c.name == "ORC"), None)
+                if known or not same or index is None:
+                    return False
+                self._add(group, index, segment)
+                return True
+            group = group.parent
+        return False
 
     def _expected(self, segment: Segment) -> bool:
         """Rule 1."""

@@ -436,9 +436,9 @@ class Compiler:
         if resource != "-" and not schema.is_resource(resource):
             raise line.fault(f"FHIR R4 has no resource type {resource!r}")
         mode = line["mode"] or "new"
-        if mode not in {"new", "add", "join"}:
+        if mode not in {"new", "add", "join", "last"}:
             raise line.fault(
-                f"The mode {mode!r} is unknown", "Use new, add or join; tables/README.md explains them."
+                f"The mode {mode!r} is unknown", "Use new, add, join or last; tables/README.md explains them."
             )
         try:
             when = compile_condition(line["when"], segment) if line["when"] else None

@@ -56,6 +56,8 @@ def parse_ref(text: str) -> Ref:
     """``PID-3.4.2``, ``CX.4`` or a bare ``4.2`` (a part of the data type at hand)."""
     if match := re.fullmatch(r"([A-Z][A-Z0-9]{2})-(\d+)((?:\.\d+){0,2})", text):
         return Ref(match[1], int(match[2]), tuple(int(p) for p in match[3].split(".")[1:]))
+    if re.fullmatch(r"[A-Z]{2,3}", text):
+        return Ref("", 0, ())  # the whole of the data type
     if match := re.fullmatch(r"(?:[A-Z]{2,3}\.)?(\d+)((?:\.\d+){0,2})", text):
         parts = (int(match[1]), *(int(p) for p in match[2].split(".")[1:]))
         return Ref("", 0, parts)

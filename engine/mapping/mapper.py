@@ -126,8 +126,9 @@ class Mapper:
 
     def _apply(self, run: Run, rule: MessageRule, segment: Segment, group: Group) -> None:
         instance: Instance | None = None
-        if rule.mode == "add":
-            instance = run.find(rule.name, group)
+        if rule.mode in {"add", "last"}:
+            made = run.by_name.get(rule.name)
+            instance = run.find(rule.name, group) if rule.mode == "add" else (made[-1] if made else None)
             if instance is None:
                 run.orphans.add((id(segment), rule.name))
                 return

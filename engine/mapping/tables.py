@@ -185,7 +185,6 @@ def _add(tables: TableSet, kind: str, table: Table, *, overlay: bool) -> None:
             present.lines = table.lines + [line for line in present.lines if line["code"] not in changed]
         else:
             removed = {line["source"] for line in table.lines if line["target"] == "-"}
-            present.lines = [line for line in table.lines if line["target"] != "-"] + [
-                line for line in present.lines if line["source"] not in removed
-            ]
+            kept = [line for line in present.lines if line["source"] not in removed]
+            present.lines = table.lines + kept
             present.directives |= table.directives

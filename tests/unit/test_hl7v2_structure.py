@@ -60,6 +60,15 @@ def test_orc_after_obr_in_oul_stays_with_it():
         assert groups_of(s, "ORC") == [0, 1]
 
 
+def test_orc_behind_its_obr_stays_with_it_when_the_numbers_say_so():
+    """ORU wants ORC first; a sender that puts it second must not get its results on another order."""
+    s = grouped(
+        "ORU^R01", "2.5.1", "PID|1", "OBR|1|A1", "ORC|RE|A1", "OBX|1", "OBR|2|A2", "ORC|RE|A2", "OBX|1"
+    )
+    assert groups_of(s, "OBR") == groups_of(s, "ORC") == [0, 1]
+    assert [i.code for i in s.issues] == ["segment-order", "segment-order"]
+
+
 def test_note_stands_beside_what_it_comments_on():
     """An NTE belongs to the segment before it, wherever the definition would have it."""
     s = grouped("ORU^R01", "2.5.1", "PID|1", "OBR|1", "NTE|1", "OBX|1", "NTE|1", "SPM|1", "NTE|1")

@@ -1,0 +1,51 @@
+"""Puts engine parts together from settings: what every command needs, made once."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from engine.errors import SettingsError
+from engine.feeds import FeedProfile
+from engine.mapping.mapper import Mapper
+from engine.pipeline import Pipeline
+from engine.settings import Settings
+
+
+def software_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("wardstream")
+    except PackageNotFoundError:
+        return "0"
+
+
+class Profiles:
+    """Profiles of feeds by name; a feed without one gets the defaults."""
+
+    def __init__(self, settings: Settings, known: dict[str, FeedProfile] | None = None) -> None:
+        self._timezone = settings.timezone
+        self._known = known or {}
+
+    def __call__(self, feed: str) -> FeedProfile:
+        found = self._known.get(feed)
+        if found is None:
+            found = self._known[feed] = FeedProfile(name=feed, timezone=self._timezone)
+        return found
+
+
+def make_mapper(settings: Settings) -> Mapper:
+    """The compiled tables, with the site's overlay. Raises MapTableError, SettingsError."""
+    overlay = Path(settings.mapping.overlay) if settings.mapping.overlay else None
+    if overlay is not None and not overlay.is_dir():
+        raise SettingsError(
+            f"There is no overlay folder {overlay}",
+            location="mapping.overlay",
+            action="Create it or correct WARDSTREAM_MAPPING__OVERLAY.",
+        )
+    return Mapper(overlay, base=settings.mapping.base_uri)
+
+
+def make_pipeline(settings: Settings) -> Pipeline:
+    """Everything from bytes to outcome."""
+    return Pipeline(settings, make_mapper(settings), Profiles(settings), software_version())

@@ -1,0 +1,191 @@
+"""Files and folders as a source of messages: what kind each holds, and its messages one by one."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from engine.errors import ReadError, SettingsError
+from engine.hl7v2.batch import split_stream
+from engine.records import Issue, Kind, Severity
+
+CHUNK_BYTES = 1024 * 1024
+"""Read at a time: large enough to be fast, small enough that a stream starts at once."""
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_HL7_START = re.compile(rb"[\x0b\s]*(?:MSH|FHS|BHS)[^A-Za-z0-9\s]")
+_NO_MESSAGES = {".md", ".py", ".sh", ".yaml", ".yml", ".toml", ".csv"}
+"""Files that stand beside messages in a folder; one that is named on the command line is read all the same."""
+_JSON_SUFFIXES = {".json", ".ndjson", ".jsonl", ".fhir"}
+
+
+class Format(StrEnum):
+    """What ``--from`` accepts."""
+
+    AUTO = "auto"
+    HL7V2 = "hl7v2"
+    FHIR = "fhir"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceMessage:
+    """One message of a file.
+
+    Attributes:
+        path: of the file, relative to what was given on the command line.
+        index: its position in the file, from 0.
+        kind: hl7v2 or fhir.
+        payload: its bytes.
+        issues: what the file around it had wrong.
+        left_out: bytes over the size limit that are not in the payload.
+        failure: why the file could not be read on; the payload then holds nothing.
+    """
+
+    path: str
+    index: int
+    kind: Kind
+    payload: bytes
+    issues: tuple[Issue, ...] = ()
+    left_out: int = 0
+    failure: ReadError | None = None
+
+
+def files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+    """(file, its path relative to what was given). Folders are walked in order of name; hidden files are left out.
+
+    Raises:
+        SettingsError: a path does not exist.
+    """
+    for given in paths:
+        if not given.exists():
+            raise SettingsError(f"There is no file or folder {given}", action="Correct the path.")
+    for given in paths:
+        if given.is_file():
+            yield given, given.name
+            continue
+        for path in sorted(p for p in given.rglob("*") if p.is_file()):
+            relative = path.relative_to(given)
+            hidden = any(part.startswith(".") for part in relative.parts)
+            if not hidden and path.suffix.lower() not in _NO_MESSAGES:
+                yield path, relative.as_posix()
+
+
+def messages(paths: list[Path], wanted: Format, *, limit: int) -> Iterator[SourceMessage]:
+    """All messages of all files, in order.
+
+    Args:
+        paths: files and folders.
+        wanted: how to read them; AUTO looks at the beginning of each.
+        limit: bytes kept of one message.
+    """
+    for path, shown in files(paths):
+        yield from _file(path, shown, wanted, limit)
+
+
+def _file(path: Path, shown: str, wanted: Format, limit: int) -> Iterator[SourceMessage]:
+    index = 0
+    kind = Kind.HL7V2
+    try:
+        chunks = _chunks(path)
+        first = next(chunks, b"")
+        kind = _kind(path, first, wanted)
+        whole = _prepend(first, chunks)
+        pieces = split_stream(whole, limit=limit) if kind is Kind.HL7V2 else _fhir_pieces(whole, limit)
+        for piece in pieces:
+            payload, issues, left_out = (
+                (piece.payload, tuple(piece.issues), piece.left_out)
+                if not isinstance(piece, tuple)
+                else piece
+            )
+            yield SourceMessage(shown, index, kind, payload, issues, left_out)
+            index += 1
+    except (OSError, EOFError, zlib.error) as error:
+        failure = ReadError(
+            f"The file can't be read: {type(error).__name__}",
+            action="Check that it is whole and readable; a .gz file may be cut off.",
+        )
+        yield SourceMessage(shown, index, kind, b"", failure=failure)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as raw:
+        magic = raw.read(2)
+        raw.seek(0)
+        if magic != _GZIP_MAGIC:
+            while chunk := raw.read(CHUNK_BYTES):
+                yield chunk
+            return
+        with gzip.open(raw) as unpacked:
+            while chunk := unpacked.read(CHUNK_BYTES):
+                yield chunk
+
+
+def _prepend(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _kind(path: Path, head: bytes, wanted: Format) -> Kind:
+    if wanted is not Format.AUTO:
+        return Kind(wanted.value)
+    narrow = head[:400].replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf")
+    if _HL7_START.match(narrow):
+        return Kind.HL7V2
+    if narrow.lstrip()[:1] in {b"{", b"["}:
+        return Kind.FHIR
+    suffixes = {s.lower() for s in path.suffixes}
+    return Kind.FHIR if suffixes & _JSON_SUFFIXES else Kind.HL7V2
+
+
+_NDJSON_LINE = re.compile(rb"\s*\{.*\}\s*$", re.DOTALL)
+
+
+def _fhir_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[tuple[bytes, tuple[Issue, ...], int]]:
+    """One JSON document, or the lines of NDJSON. A file is NDJSON when its first line is a whole object and more follow."""
+    first = b""
+    for chunk in chunks:
+        first += chunk
+        if b"\n" in first or len(first) > limit:
+            break
+    line, newline, _ = first.partition(b"\n")
+    if newline and _NDJSON_LINE.match(line) and _balanced(line):
+        yield from _lines(first, chunks, limit)
+        return
+    content = bytearray(first)
+    left_out = 0
+    for chunk in chunks:
+        room = limit - len(content)
+        content += chunk[: max(room, 0)]
+        left_out += max(0, len(chunk) - max(room, 0))
+    yield bytes(content[:limit]), (), left_out + max(0, len(content) - limit)
+
+
+def _balanced(line: bytes) -> bool:
+    """Whether a line that looks like an object ends as one: a pretty-printed file's first line does not."""
+    return line.count(b"{") == line.count(b"}") or line.rstrip().endswith(b"}")
+
+
+def _lines(
+    first: bytes, chunks: Iterator[bytes], limit: int
+) -> Iterator[tuple[bytes, tuple[Issue, ...], int]]:
+    buffer = bytearray(first)
+    left_out = 0
+    for chunk in _prepend(b"", chunks):
+        buffer += chunk
+        *whole, rest = bytes(buffer).split(b"\n")
+        for line in whole:
+            if line.strip() or left_out:
+                yield line.strip()[:limit], (), left_out + max(0, len(line) - limit)
+            left_out = 0
+        buffer = bytearray(rest[:limit])
+        left_out += max(0, len(rest) - limit)
+    if buffer.strip() or left_out:
+        yield bytes(buffer).strip(), (), left_out
+
+
+__all__ = ["Format", "Severity", "SourceMessage", "files", "messages"]

@@ -1,0 +1,140 @@
+"""What is watched, and with which detector.
+
+==========================  ==============================================================================
+rejected-rate               share of messages that were rejected
+empty-required-rate         share of messages in which a required field came empty, all fields together
+unfamiliar-code-rate        share of coded values whose code the feed had not made familiar before
+extractor-confidence        mean confidence of what the note reader found
+==========================  ==============================================================================
+
+Each is a stream of numbers in 0..1 for ADWIN (Bifet and Gavaldà 2007, from river), which keeps a window
+of just the length over which the mean has not changed, and tells when it had to cut it. Counts of a
+window are fed in as so many ones and zeros, spread evenly: their order within a window does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from river.drift import ADWIN
+
+from engine.records import DriftEvent
+from engine.settings import Drift
+
+DETECTOR = "ADWIN"
+FAMILIAR_WINDOWS = 20
+"""A code is familiar once it was seen in so many windows, or if it came while the feed was being learnt."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    detector: Any
+    samples: int = 0
+
+
+@dataclass(slots=True)
+class _Familiarity:
+    """Windows in which each code was seen; bounded by ``drift.max_known_codes``."""
+
+    windows: dict[str, int] = field(default_factory=dict)
+
+
+class Monitors:
+    """All monitors of all feeds. State lives in memory: after a restart each learns anew."""
+
+    def __init__(self, settings: Drift) -> None:
+        self._settings = settings
+        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._familiar: dict[tuple[str, str], _Familiarity] = {}
+        self._code_samples: dict[str, int] = {}
+
+    def observe(self, telemetry: Mapping[str, Any]) -> list[DriftEvent]:
+        """Take in one telemetry record; returns the shifts that it made visible.
+
+        Raises:
+            KeyError, ValueError, TypeError: the record is none of ours.
+        """
+        feed, window = str(telemetry["feed"]), int(telemetry["window"])
+        at = datetime.fromisoformat(telemetry["to"])
+        found: list[DriftEvent] = []
+        for monitor, values in self._streams(feed, telemetry):
+            event = self._feed(monitor, feed, values, window, at)
+            if event is not None:
+                found.append(event)
+        return found
+
+    def _streams(self, feed: str, telemetry: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
+        if telemetry["kind"] == "ingest":
+            messages = int(telemetry["messages"])
+            rejected = sum(telemetry["rejected"].values())
+            yield "rejected-rate", spread(rejected, messages)
+            accepted = messages - rejected
+            empty = telemetry["empty_required"]
+            yield "empty-required-rate", spread(min(accepted, sum(empty.values())), accepted)
+            unfamiliar, seen = self._unfamiliar(feed, telemetry["codes"])
+            yield "unfamiliar-code-rate", spread(unfamiliar, seen)
+        elif telemetry["kind"] == "annotation":
+            yield "extractor-confidence", list(expand(telemetry["histogram"]))
+
+    def _unfamiliar(self, feed: str, codes: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
+        """(unfamiliar, all) coded values of a window; learns from it."""
+        learning = self._code_samples.get(feed, 0) < self._settings.min_samples
+        unfamiliar = seen = 0
+        for table, counts in codes.items():
+            known = self._familiar.setdefault((feed, table), _Familiarity()).windows
+            for code, count in counts.items():
+                seen += count
+                if not learning and known.get(code, 0) < FAMILIAR_WINDOWS:
+                    unfamiliar += count
+                if code in known or len(known) < self._settings.max_known_codes:
+                    known[code] = FAMILIAR_WINDOWS if learning else known.get(code, 0) + 1
+        self._code_samples[feed] = self._code_samples.get(feed, 0) + seen
+        return unfamiliar, seen
+
+    def _feed(
+        self, monitor: str, feed: str, values: list[float], window: int, at: datetime
+    ) -> DriftEvent | None:
+        if not values:
+            return None
+        watched = self._watched.get((feed, monitor))
+        if watched is None:
+            watched = self._watched[feed, monitor] = _Watched(ADWIN(delta=self._settings.adwin_delta))
+        before = watched.detector.estimation
+        shifted = False
+        for value in values:
+            watched.detector.update(value)
+            watched.samples += 1
+            shifted = shifted or (
+                watched.detector.drift_detected and watched.samples >= self._settings.min_samples
+            )
+        if not shifted:
+            return None
+        return DriftEvent(
+            monitor=monitor,
+            feed=feed,
+            detector=DETECTOR,
+            before=round(before, 4),
+            after=round(watched.detector.estimation, 4),
+            window=window,
+            samples=watched.samples,
+            at=at,
+            detail={"window_mean": round(sum(values) / len(values), 4), "window_samples": len(values)},
+        )
+
+
+def spread(ones: int, total: int) -> list[float]:
+    """``total`` numbers of which ``ones`` are 1, as evenly as can be."""
+    return [float((i + 1) * ones // total - i * ones // total) for i in range(total)] if total > 0 else []
+
+
+def expand(histogram: Mapping[str, int]) -> Iterator[float]:
+    """The middle of each bin, as often as it was hit. Bins are named by their lower bound, e.g. ``"0.9"``."""
+    bounds = sorted(float(name) for name in histogram)
+    for name, count in sorted(histogram.items(), key=lambda item: float(item[0])):
+        lower = float(name)
+        upper = next((b for b in bounds if b > lower), 1.0)
+        for _ in range(int(count)):
+            yield (lower + max(upper, lower)) / 2

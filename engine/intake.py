@@ -1,0 +1,98 @@
+"""What happens to bytes at the edge, before they are safe in the log: split, recognise, key. No more.
+
+The edge does as little as it can, so that an acknowledgement comes soon and nothing but the log can fail:
+it splits batches, finds the header that an answer needs, and the patient that decides the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from engine.errors import ReadError, WardstreamError
+from engine.feeds import FeedProfile
+from engine.hl7v2 import er7
+from engine.hl7v2.ack import Header, read_header
+from engine.hl7v2.batch import split
+from engine.keys import patient_key
+from engine.mapping.naming import Naming, choose_patient_identifier
+from engine.records import Issue
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message at the edge.
+
+    Attributes:
+        payload: its bytes.
+        key: Kafka key: the patient's, else the feed's name.
+        header: its MSH, for the acknowledgement; None when there is none.
+        refusal: why it can't be HL7 v2 at all; None when it may be.
+        issues: what its batch had wrong.
+    """
+
+    payload: bytes
+    key: str
+    header: Header | None
+    refusal: WardstreamError | None = None
+    issues: tuple[Issue, ...] = ()
+
+
+class Intake:
+    """Recognises HL7 v2 messages for one site.
+
+    Args:
+        naming: the site's assigning authorities; the same that the mapper uses.
+        profile_of: profile of a feed by its name.
+    """
+
+    def __init__(self, naming: Naming, profile_of: Callable[[str], FeedProfile]) -> None:
+        self._naming = naming
+        self._profile_of = profile_of
+
+    def hl7v2(self, content: bytes, feed: str) -> Iterator[Arrival]:
+        """Messages of a frame or file, in order; at least one."""
+        for piece in split(content):
+            yield self._arrival(piece.payload, tuple(piece.issues), feed)
+
+    def _arrival(self, payload: bytes, issues: tuple[Issue, ...], feed: str) -> Arrival:
+        header = read_header(payload)
+        if header is None:
+            return Arrival(payload, feed, None, _why_not_hl7(payload), issues)
+        return Arrival(payload, self.key(payload, feed), header, None, issues)
+
+    def key(self, payload: bytes, feed: str) -> str:
+        """Key of the patient in PID-3, else PID-2, PID-4 (older versions), else the feed.
+
+        A message that can't be decoded is keyed by its feed: it will be a dead letter, and dead letters
+        need no order.
+        """
+        profile = self._profile_of(feed)
+        try:
+            message = er7.read(payload, fallback=profile.fallback_charset, policy=profile.charset_policy)
+        except ReadError:
+            return feed
+        pid = message.first("PID")
+        if pid is None:
+            return feed
+        facility = message.msh.text(4) or message.msh.text(3) or feed
+        for number in (3, 2, 4):
+            node = choose_patient_identifier(pid.repetitions(number))
+            if node is not None:
+                found = self._naming.cx(node, facility)
+                if found is not None:
+                    return patient_key(*found)
+        return feed
+
+
+def _why_not_hl7(payload: bytes) -> WardstreamError:
+    """The reader's own words on a payload without a usable MSH."""
+    try:
+        er7.parse(payload.decode("latin-1"))
+    except WardstreamError as error:
+        return error
+    return ReadError(
+        "The message header can't be read",
+        location="MSH[1]",
+        action="MSH must begin as 'MSH|^~\\&|' (HL7 v2.5.1 §2.15.9).",
+    )

@@ -1,0 +1,169 @@
+"""The whole story of one message, from bytes to its one outcome.
+
+1. read: bytes to text to tree, or a refusal with place and action;
+2. map: tree to FHIR resources by the tables, with a report of what reached no element;
+3. complete: what FHIR requires and the source leaves open is marked as unknown;
+4. validate: what is broken is taken out by a stated rule and reported, never emitted;
+5. bundle: one transaction, deterministic ids, the same bytes for the same message;
+6. notes: the free text in it, to be read by a model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from engine.errors import WardstreamError
+from engine.feeds import FeedProfile
+from engine.fhir.bundle import transaction
+from engine.fhir.inbound import process_fhir
+from engine.fhir.notes import notes_of
+from engine.fhir.validate import repair
+from engine.hl7v2 import er7
+from engine.hl7v2.ack import read_header
+from engine.hl7v2.tree import Message
+from engine.keys import patient_key
+from engine.mapping.complete import assembler, complete_provenance, fill_required
+from engine.mapping.mapper import Mapped, Mapper
+from engine.records import Envelope, Issue, Kind, Note, Outcome, Severity, Unmapped
+from engine.settings import Settings
+
+REQUIRED_FIELDS = ("PID-3", "PID-5", "PID-7", "PID-8", "PV1-2", "MSH-7", "MSH-10")
+"""Fields that a receiver counts on; empty ones are counted for drift watching."""
+
+
+class Pipeline:
+    """Turns envelopes into outcomes. Pure: the same envelope gives the same outcome.
+
+    Args:
+        settings: limits and switches.
+        mapper: the compiled tables.
+        profile_of: profile of a feed by its name.
+        version: of this software, for Provenance.
+    """
+
+    def __init__(
+        self, settings: Settings, mapper: Mapper, profile_of: Callable[[str], FeedProfile], version: str
+    ) -> None:
+        self._settings = settings
+        self._mapper = mapper
+        self._profile_of = profile_of
+        self._device = assembler(version)
+
+    def process(self, envelope: Envelope) -> list[Outcome]:
+        """Outcomes of what one envelope holds: one for HL7 v2, one a document for FHIR.
+
+        Never raises for what the bytes hold.
+        """
+        if envelope.kind is Kind.FHIR:
+            return process_fhir(envelope, self._settings)
+        try:
+            return [self._hl7v2(envelope)]
+        except WardstreamError as error:
+            return [rejected(envelope, error)]
+
+    def _hl7v2(self, envelope: Envelope) -> Outcome:
+        profile = self._profile_of(envelope.feed)
+        message = er7.read(
+            envelope.payload,
+            fallback=profile.fallback_charset,
+            policy=profile.charset_policy,
+            declared=envelope.charset,
+            max_segments=self._settings.read.max_segments,
+        )
+        mapped = self._mapper.map(message, profile)
+        resources, issues, lost = self._valid(self._completed(mapped))
+        bundle = transaction(resources)
+        system_value = mapped.patient
+        return Outcome(
+            accepted=True,
+            message_type=message.message_type,
+            control_id=message.control_id,
+            charset=message.charset,
+            patient_key=patient_key(*system_value) if system_value else "",
+            bundle=bundle,
+            issues=(*envelope.issues, *mapped.issues, *issues),
+            unmapped=(*mapped.unmapped, *lost),
+            cleared=mapped.cleared,
+            notes=self._notes(bundle, envelope, message, mapped),
+            leaves=mapped.leaves,
+            codes=mapped.codes,
+            unknown_codes=mapped.unknown_codes,
+            empty_required=_empty_required(message),
+        )
+
+    def _completed(self, mapped: Mapped) -> list[tuple[dict[str, Any], str, list[Issue]]]:
+        """(resource, location of the segment that made it, issues), Provenance last."""
+        resources = list(mapped.resources)
+        provenances = [r for r in resources if r["resourceType"] == "Provenance"]
+        others = [r for r in resources if r["resourceType"] != "Provenance"]
+        if self._settings.mapping.provenance and provenances:
+            for provenance in provenances:
+                complete_provenance(provenance, others, self._device)
+            others += [self._device, *provenances]
+        completed = []
+        for resource in others:
+            location = mapped.sources.get(f"{resource['resourceType']}/{resource['id']}", "")
+            completed.append((resource, location, fill_required(resource, location)))
+        return completed
+
+    @staticmethod
+    def _valid(
+        completed: list[tuple[dict[str, Any], str, list[Issue]]],
+    ) -> tuple[list[dict[str, Any]], list[Issue], list[Unmapped]]:
+        resources: list[dict[str, Any]] = []
+        issues: list[Issue] = []
+        lost: list[Unmapped] = []
+        for resource, location, found in completed:
+            issues += found
+            repaired, repairs = repair(resource)
+            issues += [dataclasses.replace(i, location=location or i.location) for i in repairs]
+            if repaired is None:
+                lost.append(Unmapped(location, f"no valid {resource['resourceType']} could be made"))
+            else:
+                resources.append(repaired)
+        return resources, issues, lost
+
+    def _notes(
+        self, bundle: dict[str, Any], envelope: Envelope, message: Message, mapped: Mapped
+    ) -> tuple[Note, ...]:
+        found = notes_of(bundle, self._settings)
+        return tuple(
+            dataclasses.replace(
+                note,
+                source_location=mapped.sources.get(note.document, ""),
+                feed=envelope.feed,
+                message_id=envelope.message_id,
+                control_id=message.control_id,
+            )
+            for note in found
+        )
+
+
+def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
+    """The outcome of a message that can't be processed, with what is known of it."""
+    header = read_header(envelope.payload) if envelope.kind is Kind.HL7V2 else None
+    segment = header.segment if header else None
+    message_type = "^".join(segment.text(9, n) for n in (1, 2, 3)).rstrip("^") if segment else ""
+    issue = Issue(Severity.ERROR, error.code, error.location, error.message, error.action)
+    return Outcome(
+        accepted=False,
+        message_type=message_type,
+        control_id=segment.text(10) if segment else "",
+        issues=(*envelope.issues, issue),
+        error_code=error.code,
+        error_action=error.action,
+        retryable=error.retryable,
+    )
+
+
+def _empty_required(message: Message) -> tuple[str, ...]:
+    """Fields of :data:`REQUIRED_FIELDS` whose segment is there and that came empty."""
+    empty = []
+    for name in REQUIRED_FIELDS:
+        segment_id, _, number = name.partition("-")
+        segment = message.first(segment_id)
+        if segment is not None and not segment.text(int(number)).strip('" '):
+            empty.append(name)
+    return tuple(empty)
