@@ -32,7 +32,7 @@ class _Environment(BaseSettings, Settings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library calls with all sources by name
@@ -48,7 +48,9 @@ def load_settings(path: Path | None = None) -> Settings:
     if chosen.is_file():
         from_file = _read_yaml(chosen)
     elif path is not None or CONFIG_VARIABLE in os.environ:
-        raise SettingsError(f"There is no settings file {chosen}", action=f"Create it, or unset {CONFIG_VARIABLE}.")
+        raise SettingsError(
+            f"There is no settings file {chosen}", action=f"Create it, or unset {CONFIG_VARIABLE}."
+        )
     _refuse_unknown_variables()
     try:
         loaded = _Environment(**from_file)
@@ -89,12 +91,16 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         raise SettingsError(
-            "The settings file is no YAML", location=f"{path}{line}", action="Correct the syntax at that line."
+            "The settings file is no YAML",
+            location=f"{path}{line}",
+            action="Correct the syntax at that line.",
         ) from None
     if loaded is None:
         return {}
     if not isinstance(loaded, dict):
-        raise SettingsError("The settings file holds no names", location=str(path), action="Write 'kafka:' and so on.")
+        raise SettingsError(
+            "The settings file holds no names", location=str(path), action="Write 'kafka:' and so on."
+        )
     return loaded
 
 

@@ -14,6 +14,7 @@
     ├── SettingsError             a setting or feed profile is wrong
     ├── PublishError              Kafka did not confirm (retryable)
     │   └── TooLargeToPublishError  Kafka will never take it (not retryable)
+    ├── SendError                 an MLLP receiver did not answer              (adapters.mllp.errors)
     └── ExtractorError            the note reader failed
         └── OverloadedError       its queue is full (retryable)
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
-from engine.errors import ReadError, WardstreamError
+from engine.errors import NotFhirError, ReadError, WardstreamError
 from engine.feeds import FeedProfile
+from engine.fhir.inbound import key_of
+from engine.fhir.reader import read_documents
 from engine.hl7v2 import er7
 from engine.hl7v2.ack import Header, read_header
 from engine.hl7v2.batch import split
 from engine.keys import patient_key
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.records import Issue
+from engine.settings import Read
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,34 @@ class Intake:
                 if found is not None:
                     return patient_key(*found)
         return feed
+
+
+def fhir_key(payload: bytes, charset: str | None, limits: Read) -> str:
+    """Key of the one resource or Bundle in a payload; "" when it names no patient.
+
+    Raises:
+        ReadError: it is no FHIR, or more than one document.
+    """
+    documents = list(islice(read_documents(payload, limits, charset=charset), 2))
+    if len(documents) > 1:
+        raise NotFhirError(
+            "The body holds more than one resource",
+            location="",
+            action="Send one resource or one Bundle a request; replay files of many with 'wardstream replay'.",
+        )
+    document = documents[0]
+    if document.error is not None:
+        raise document.error
+    return resource_key(document.resource)
+
+
+def resource_key(resource: dict[str, Any]) -> str:
+    """Key of the patient a resource or Bundle is about: the id its Patient will have, or that it refers to."""
+    held = [resource]
+    entries = resource.get("entry")
+    if resource.get("resourceType") == "Bundle" and isinstance(entries, list):
+        held = [e["resource"] for e in entries if isinstance(e, dict) and isinstance(e.get("resource"), dict)]
+    return key_of(held)
 
 
 def _why_not_hl7(payload: bytes) -> WardstreamError:

@@ -64,6 +64,11 @@ class Kafka(Section):
     handler_timeout: float = Field(120.0, gt=0, description="one record; past it the record is a dead letter")
     handler_attempts: int = Field(3, ge=1, description="tries of a retryable error before the dead letter")
     retry_backoff: float = Field(0.5, gt=0, description="first pause between tries; doubles each time")
+    beside_over_bytes: int = Field(
+        256 * 1024,
+        ge=0,
+        description="larger records are mapped in a thread: a quarter of a second of ACKs saved",
+    )
     rebalance_drain: float = Field(
         5.0, ge=0, description="time given to work under way when partitions move; the rest is repeated"
     )
@@ -95,6 +100,9 @@ class Mllp(Section):
     idle_timeout: float = Field(600.0, gt=0, description="quiet feeds keep a connection; ten minutes is long")
     frame_timeout: float = Field(30.0, gt=0, description="from a frame's first byte to its last")
     write_timeout: float = Field(10.0, gt=0, description="a client that doesn't read its ACK")
+    more_feeds: dict[str, int] = Field(
+        default_factory=dict, description="further listeners: feed name to port; each port is one feed"
+    )
     pipeline: int = Field(32, ge=1, description="frames of one connection waiting for Kafka at one time")
     lenient: bool = Field(
         False, description="take HL7 without <SB> as a message; a cut-off one then passes as whole"

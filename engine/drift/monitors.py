@@ -28,6 +28,8 @@ DETECTOR = "ADWIN"
 FAMILIAR_WINDOWS = 20
 """A code is familiar once it was seen in so many windows, or if it came while the feed was being learnt."""
 
+_GOLDEN = (5**0.5 - 1) / 2
+
 
 @dataclass(slots=True)
 class _Watched:
@@ -77,7 +79,7 @@ class Monitors:
             unfamiliar, seen = self._unfamiliar(feed, telemetry["codes"])
             yield "unfamiliar-code-rate", spread(unfamiliar, seen)
         elif telemetry["kind"] == "annotation":
-            yield "extractor-confidence", list(expand(telemetry["histogram"]))
+            yield "extractor-confidence", expand(telemetry["histogram"])
 
     def _unfamiliar(self, feed: str, codes: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
         """(unfamiliar, all) coded values of a window; learns from it."""
@@ -130,11 +132,18 @@ def spread(ones: int, total: int) -> list[float]:
     return [float((i + 1) * ones // total - i * ones // total) for i in range(total)] if total > 0 else []
 
 
-def expand(histogram: Mapping[str, int]) -> Iterator[float]:
-    """The middle of each bin, as often as it was hit. Bins are named by their lower bound, e.g. ``"0.9"``."""
+def expand(histogram: Mapping[str, int]) -> list[float]:
+    """The middle of each bin, as often as it was hit, well mixed: sorted values would look like a shift.
+
+    Bins are named by their lower bound, e.g. ``"0.9"``; the last one reaches to 1.
+    """
     bounds = sorted(float(name) for name in histogram)
-    for name, count in sorted(histogram.items(), key=lambda item: float(item[0])):
+    values: list[float] = []
+    for name, count in histogram.items():
         lower = float(name)
         upper = next((b for b in bounds if b > lower), 1.0)
-        for _ in range(int(count)):
-            yield (lower + max(upper, lower)) / 2
+        values += [(lower + max(upper, lower)) / 2] * int(count)
+    values.sort()
+    # Steps of the golden ratio visit every place once and never two neighbours in a row.
+    order = sorted(range(len(values)), key=lambda i: (i * _GOLDEN) % 1.0)
+    return [values[i] for i in order]

@@ -25,11 +25,11 @@ _INTEGERS = {"integer": -(2**31), "unsignedInt": 0, "positiveInt": 1}
 _MAX_INTEGER = 2**31 - 1
 
 _FORMATS = {
-    "mime": re.compile(r"[^\s/;,]+/[^\s/;,]+(?:\s*;.*)?"),
+    "mime": re.compile(r"[^\s/;,]+/[^\s/;,]+(?:\s*;.*)?|json|xml|ttl"),
     "bcp47": re.compile(r"(?:[A-Za-z]{2,8}|[xXiI](?=-))(?:-[A-Za-z0-9]{1,8})*"),
     "ucum": re.compile(r"[\x21-\x7e]+"),
 }
-"""Grammars of codes: media types (RFC 6838), languages (BCP 47), units (UCUM: ASCII without blanks)."""
+"""Grammars of codes: media types (RFC 6838) and R4's short names of its own, languages (BCP 47), units (UCUM: ASCII without blanks)."""
 
 
 def _pattern(type_name: str) -> Test:

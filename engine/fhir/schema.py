@@ -139,10 +139,10 @@ def elements(type_name: str) -> Mapping[str, Element]:
     Raises:
         KeyError: FHIR R4 has no such type.
     """
-    home = _home(type_name)
-    found = _data()["types"][home]
+    stored = _home(type_name)
+    found = _data()["types"][stored]
     names = {name for name, _ in found["choices"]}
-    return MappingProxyType({row[0]: _element(home, row, names) for row in found["elements"]})
+    return MappingProxyType({row[0]: _element(stored, row, names) for row in found["elements"]})
 
 
 def _element(owner: str, row: list[Any], choice_names: set[str]) -> Element:

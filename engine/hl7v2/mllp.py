@@ -51,6 +51,7 @@ DEFAULT_HEAD_BYTES = 4096
 """See ``engine.settings.Mllp.head_bytes``."""
 
 _TOLERATED = re.compile(rb"[\r\n \x1c]*")
+_RUN_OF_SB = re.compile(rb"\x0b+")
 _CONTROL = re.compile(rb"[\x0b\x1c]")
 _COMMITS = (b"\x06", b"\x15")
 _BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
@@ -64,6 +65,7 @@ _HEADERS = tuple(
     )
     for bom in boms
 )
+_MAY_BEGIN = frozenset(b"\r\n\t " + bytes(header[0] for header in _HEADERS))
 _MAX_LEAD = 4
 """Blanks and line ends that may stand between SB and the header."""
 _WINDOW = _MAX_LEAD + max(map(len, _HEADERS))
@@ -96,11 +98,14 @@ class Broken:
         payload: its bytes, all of them unless ``reason`` is too-large; then the first ones.
         reason: what happened.
         seen: how many bytes it had on the wire, without SB and EB.
+        superseded: a new frame took its place. The sender then waits for one answer, to that frame; an answer
+            to this piece would be taken for it, and every later one for the message before.
     """
 
     payload: bytes
     reason: Reason
     seen: int
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ class FrameReader:
         self._buffer = bytearray()  # the piece under way, then bytes not looked at yet
         self._scan = 0  # how many of them belong to the piece for certain
         self._let_go = 0  # bytes of the piece that are no longer in the buffer: it is too large
-        self._head = b""  # the first of these
+        self._opening = b""  # the first of these
         self._closing: Reason | None = None
         self._paused = False
 
@@ -224,7 +229,7 @@ class FrameReader:
         while (found := self._next_mark()) is not None:
             mark, length, consumed = found
             becomes, self._state = _RULES[self._state, mark]
-            event = self._make(becomes, length)
+            event = self._make(becomes, length, superseded=mark is _Mark.START)
             del self._buffer[:consumed]
             self._scan = self._let_go = 0
             if event is not None:
@@ -261,7 +266,7 @@ class FrameReader:
                 self._let_go_if_too_large()
                 return None
             if is_mark and buffer[at] == SB:
-                return _Mark.START, at, at + 1
+                return _Mark.START, at, _run_of_sb_ends(buffer, at)
             if is_mark:
                 return _Mark.END, at, at + 2 if buffer.startswith((b"\r", b"\n"), at + 1) else at + 1
             self._scan = at + 1
@@ -286,26 +291,26 @@ class FrameReader:
 
     def _is_hl7(self) -> bool:
         """Whether the piece under way begins as a message or batch does."""
-        begin = self._head if self._let_go else bytes(self._buffer[:_WINDOW])
-        return begin.startswith(_HEADERS)
+        opening = self._opening if self._let_go else bytes(self._buffer[:_WINDOW])
+        return opening.startswith(_HEADERS)
 
     def _let_go_if_too_large(self) -> None:
-        if self._let_go + self._scan <= self._max:
+        if self._let_go + self._scan <= max(self._max, _WINDOW):
             return
         if not self._let_go:
-            self._head = bytes(self._buffer[: self._head_bytes])
+            self._opening = bytes(self._buffer[: max(self._head_bytes, _WINDOW)])
         self._let_go += self._scan
         del self._buffer[: self._scan]
         self._scan = 0
 
-    def _make(self, becomes: _Becomes, length: int) -> Event | None:
+    def _make(self, becomes: _Becomes, length: int, *, superseded: bool) -> Event | None:
         """The event that the first ``length`` bytes of the buffer become."""
         if becomes is _Becomes.NOTHING:
             return None
         seen = self._let_go + length
         if seen > self._max:
-            head = self._head if self._let_go else bytes(self._buffer[: self._head_bytes])
-            return Broken(head, Reason.TOO_LARGE, seen)
+            head = self._opening if self._let_go else bytes(self._buffer[: self._head_bytes])
+            return Broken(head[: self._head_bytes], Reason.TOO_LARGE, seen, superseded)
         with memoryview(self._buffer) as view:
             payload = bytes(view[:length])
         match becomes:
@@ -314,17 +319,25 @@ class FrameReader:
             case _Becomes.WHOLE | _Becomes.COMMIT:
                 return Commit(positive=payload[0] == ACK)
             case _Becomes.RESTARTED:
-                return Broken(payload, Reason.RESTARTED, seen) if payload else None
+                return Broken(payload, Reason.RESTARTED, seen, superseded) if payload else None
             case _Becomes.UNFINISHED:
                 return Broken(payload, self._closing or Reason.CUT_OFF, seen)
             case _Becomes.UNFRAMED if self._lenient and payload.startswith(_HEADERS):
                 return Frame(payload, framed=False)
             case _:
-                return None if payload in _BOMS else Broken(payload, Reason.OUTSIDE, seen)
+                return None if payload in _BOMS else Broken(payload, Reason.OUTSIDE, seen, superseded)
+
+
+def _run_of_sb_ends(data: bytearray, at: int) -> int:
+    run = _RUN_OF_SB.match(data, at)
+    assert run is not None, "there is an SB at that place"
+    return run.end()
 
 
 def _header_follows(data: bytes | bytearray, at: int) -> bool | None:
     """Whether a message or batch header begins at ``at``; None when it may yet."""
+    if at < len(data) and data[at] not in _MAY_BEGIN:
+        return False
     raw = bytes(data[at : at + _WINDOW])
     text = raw.lstrip(b"\r\n\t ")
     if len(raw) - len(text) > _MAX_LEAD:

@@ -51,6 +51,7 @@ class Target(NamedTuple):
         type: FHIR type of the last element; "" for ``$this``.
         many: whether the last element repeats.
         codes: the codes a required binding allows, if any.
+        siblings: names of the other types of the same choice element ([x], FHIR R4 §2.6.1.4).
     """
 
     text: str
@@ -58,6 +59,7 @@ class Target(NamedTuple):
     many: bool
     codes: frozenset[str] | None
     steps: tuple[_Step, ...]
+    siblings: tuple[str, ...] = ()
 
     def taken(self, root: dict[str, Any], items: Items, rep: int) -> bool:
         """Whether a plain value already stands there, so that a second one would have no place."""
@@ -69,7 +71,7 @@ class Target(NamedTuple):
         last = self.steps[-1]
         if last.name in holder:
             return not isinstance(holder[last.name], dict)
-        return _choice_taken(holder, last.name)
+        return any(name in holder for name in self.siblings)
 
     def place(self, root: dict[str, Any], items: Items, value: Any, rep: int, *, create: bool = True) -> bool:
         """Put a value there. False when another value stands there, or (not create) its item is missing."""
@@ -82,8 +84,9 @@ class Target(NamedTuple):
         if last.many:
             return _append(holder, last, items, value, rep)
         if last.name not in holder:
-            if _choice_taken(holder, last.name):
-                return False
+            for name in self.siblings:
+                if name in holder:
+                    return False
             holder[last.name] = value
             return True
         present = holder[last.name]
@@ -123,6 +126,7 @@ def compile_target(root: str, text: str) -> Target:
     steps: list[_Step] = []
     type_name, position, in_extension = root, 0, False
     element: schema.Element | None = None
+    owner = root
     while position < len(text):
         match = _STEP.match(text, position)
         if match is None:
@@ -133,14 +137,19 @@ def compile_target(root: str, text: str) -> Target:
             steps += _extension_step(match["url"], so_far, type_name, steps, inside=in_extension)
             element, type_name, in_extension = None, "Extension", True
             continue
-        element = _element(type_name, match["name"])
+        owner, element = type_name, _element(type_name, match["name"])
         many = element.max is None or element.max > 1
         steps.append(_Step(element.name, many, so_far, bool(match["each"]), "", primitive_twin=False))
         type_name = _type_below(type_name, element)
     if element is None:
         raise PathError(f"{text!r} ends with an extension; add its value, such as .valueString")
     last = steps[-1]
-    return Target(text, element.types[0], last.many, element.codes, tuple(steps))
+    siblings = tuple(
+        other.name
+        for other in schema.elements(owner).values()
+        if element.choice and other.choice == element.choice and other.name != element.name
+    )
+    return Target(text, element.types[0], last.many, element.codes, tuple(steps), siblings)
 
 
 def _extension_step(
@@ -210,29 +219,3 @@ def _merge(into: dict[str, Any], value: dict[str, Any]) -> bool:
         elif present != part:
             whole = False
     return whole
-
-
-_CHOICES = (
-    "value",
-    "effective",
-    "deceased",
-    "multipleBirth",
-    "onset",
-    "occurrence",
-    "collected",
-    "occurred",
-    "performed",
-    "medication",
-    "abatement",
-)
-
-
-def _choice_taken(holder: dict[str, Any], name: str) -> bool:
-    """Whether another type of the same choice element ([x]) is there already (FHIR R4 §2.6.1.4)."""
-    for stem in _CHOICES:
-        if name.startswith(stem) and name[len(stem) : len(stem) + 1].isupper():
-            return any(
-                other.startswith(stem) and other != name and other[len(stem) : len(stem) + 1].isupper()
-                for other in holder
-            )
-    return False

@@ -8,10 +8,11 @@ speaks of takes the meaning of its section: a diabetes under "Family history" is
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from engine.nlp.phrases import Match, Tokens, tokens_of
 from engine.nlp.sections import Section, section_at
@@ -29,7 +30,9 @@ SECTION_MEANS: Mapping[str, Mapping[Label, Assertion]] = {
     "past-medical-history": _ALL_HISTORICAL,
     "past-surgical-history": _ALL_HISTORICAL,
     "differential-diagnosis": {Label.PROBLEM: Assertion.POSSIBLE},
-    "discharge-instructions": dict.fromkeys((Label.PROBLEM, Label.TEST, Label.PROCEDURE), Assertion.HYPOTHETICAL),
+    "discharge-instructions": dict.fromkeys(
+        (Label.PROBLEM, Label.TEST, Label.PROCEDURE), Assertion.HYPOTHETICAL
+    ),
     "plan": _PLANNED,
     "follow-up": _PLANNED,
 }
@@ -56,6 +59,8 @@ _KINDS: Mapping[Label, frozenset[Label]] = {
     Label.MEDICATION: frozenset((Label.MEDICATION,)),
     Label.TEST: frozenset((Label.TEST,)),
 }
+_MARKERS = frozenset((Meaning.STOP, Meaning.VERB, Meaning.PATIENT, Meaning.NOTHING))
+_PAST_VERBS = frozenset((Meaning.FAMILY, Meaning.HYPOTHETICAL))  # "mother has", "if he has"
 _OF_ONE_KIND = frozenset((Meaning.NEGATED, Meaning.POSSIBLE, Meaning.HISTORICAL))
 
 
@@ -84,7 +89,7 @@ def contexts_of(
     """
     contexts = [Context()] * len(spans)
     first = 0
-    for start, end in sentences_of(text):
+    for start, end in _statements(text, sections):
         last = first
         while last < len(spans) and spans[last].start < end:
             last += 1
@@ -96,6 +101,14 @@ def contexts_of(
                     contexts[at] = _settle(statement.meanings(spans[at]), spans[at].label, section)
         first = last
     return contexts
+
+
+def _statements(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:
+    """Sentences, cut where a section begins: "FHx: mother DM   Allergies: penicillin" is two."""
+    cuts = [section.start for section in sections]
+    for start, end in sentences_of(text):
+        within = cuts[bisect_right(cuts, start) : bisect_left(cuts, end)]
+        yield from pairwise((start, *within, end))
 
 
 def _settle(meanings: Mapping[Meaning, str], label: Label, section: str) -> Context:
@@ -119,7 +132,8 @@ class _Statement:
         self._claims = [span for span in spans if span.label in _KINDS]
         self._starts = [span.start for span in self._claims]
         matches = [match for match in _TRIGGERS.find(tokens) if not self._is_inside_finding(match)]
-        self._stops = [m.first for m in matches if _means(m, Meaning.STOP)]
+        self._hard_stops = [m.first for m in matches if _means(m, Meaning.STOP)]
+        self._stops = sorted([*self._hard_stops, *(m.first for m in matches if _means(m, Meaning.VERB))])
         self._commas = [at for at, word in enumerate(tokens.words) if word == ","]
         self._patients = [m.first for m in matches if _means(m, Meaning.PATIENT)]
         self._reaches: dict[tuple[Meaning, frozenset[Label], str], list[tuple[int, int]]] = defaultdict(list)
@@ -164,7 +178,7 @@ class _Statement:
 
     def _reach(self, match: Match[tuple[Trigger, ...]], trigger: Trigger) -> tuple[int, int, Span | None]:
         """Offsets that a trigger reaches, and the finding in them that is nearest to it."""
-        if trigger.meaning in {Meaning.STOP, Meaning.PATIENT, Meaning.NOTHING}:
+        if trigger.meaning in _MARKERS:
             return 0, 0, None
         reach = self._direction(match, trigger.reach)
         before = self._before(match)
@@ -174,7 +188,7 @@ class _Statement:
         if reach in {Reach.ITEM, Reach.LIST}:
             start = self._start_of_clause(match, to_comma=reach is Reach.ITEM)
             return start, self._tokens.starts[match.first], before
-        start = self._tokens.ends[match.last - 1]
+        start = self._after(match)
         end = self._end_of_clause(match, trigger, reach)
         at = bisect_right(self._starts, start - 1)
         after = self._claims[at] if at < len(self._claims) and self._claims[at].start < end else None
@@ -192,13 +206,26 @@ class _Statement:
             return Reach.ITEM if before is not None and self._touches(before, match) else Reach.CLAUSE
         if reach is Reach.MARK:
             at = tokens.starts[match.first]
-            written_after = at > 0 and not tokens.text[at - 1].isspace() and tokens.text[at - 1] not in "?(:,/"
+            written_after = (
+                at > 0 and not tokens.text[at - 1].isspace() and tokens.text[at - 1] not in "?(:,/"
+            )
             return Reach.TOUCHING if written_after else Reach.NEAR
         return reach
 
     def _before(self, match: Match[tuple[Trigger, ...]]) -> Span | None:
         at = bisect_right(self._starts, self._tokens.starts[match.first] - 1) - 1
         return self._claims[at] if at >= 0 else None
+
+    def _after(self, match: Match[tuple[Trigger, ...]]) -> int:
+        """Where the reach of a trigger begins; a finding that shares a word with it is reached: "no acute MI"."""
+        end = self._tokens.ends[match.last - 1]
+        at = bisect_right(self._starts, end - 1) - 1
+        shares = (
+            at >= 0
+            and self._tokens.starts[match.first] <= self._claims[at].start
+            and end < self._claims[at].end
+        )
+        return self._claims[at].start if shares else end
 
     def _touches(self, span: Span, match: Match[tuple[Trigger, ...]]) -> bool:
         tokens = self._tokens
@@ -216,7 +243,8 @@ class _Statement:
 
     def _end_of_clause(self, match: Match[tuple[Trigger, ...]], trigger: Trigger, reach: Reach) -> int:
         tokens = self._tokens
-        last = _next(self._stops, match.last, len(tokens.words))
+        stops = self._hard_stops if trigger.meaning in _PAST_VERBS else self._stops
+        last = _next(stops, match.last, len(tokens.words))
         if trigger.meaning is Meaning.FAMILY:
             last = min(last, _next(self._patients, match.last, last))
         if reach is not Reach.CLAUSE:

@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from engine.nlp.phrases import tokens_of
+from engine.nlp.phrases import Tokens, tokens_of
 from engine.nlp.sentences import sentences_of
 from engine.records import Issue, Note, Severity
 
-# BCP 47 tag: the characters that give it away. Kana before Han: Japanese has both.
+_KANA = "\u3040-\u30ff"
+# BCP 47 tag: the characters that give it away. Japanese has Han characters too: see _by_script.
 _SCRIPTS = {
-    "ja": "\u3040-\u30ff",
+    "zh": f"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff{_KANA}",
     "ko": "\u1100-\u11ff\uac00-\ud7af",
-    "zh": "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff",
     "ta": "\u0b80-\u0bff",
     "hi": "\u0900-\u097f",
     "bn": "\u0980-\u09ff",
@@ -32,9 +32,11 @@ _SCRIPTS = {
 # A run may hold marks, blanks and digits between its letters, and ends with a letter.
 _RUNS = re.compile(
     "|".join(
-        f"(?P<{tag}>[{letters}](?:[\\s\\d、，。；：！？,.·-]{{0,3}}[{letters}])*)" for tag, letters in _SCRIPTS.items()
+        f"(?P<{tag}>[{letters}](?:[\\s\\d、，。；：！？,.·-]{{0,3}}[{letters}])*)"
+        for tag, letters in _SCRIPTS.items()
     )
 )
+_HAS_KANA = re.compile(f"[{_KANA}]")
 # Function words of Malay that are no words of English, nor drug names or shorthand.
 _MALAY = frozenset(
     (
@@ -73,12 +75,18 @@ def language_issues(note: Note, foreign: tuple[ForeignText, ...], read: frozense
     issues: list[Issue] = []
     named = note.language.split("-")[0].lower()
     if named and named not in read:
-        issues.append(_issue(named, note.element, "The note is declared to be in a language its reader does not read."))
+        issues.append(
+            _issue(named, note.element, "The note is declared to be in a language its reader does not read.")
+        )
     for language in dict.fromkeys(span.language for span in foreign):
         spans = [span for span in foreign if span.language == language]
         size = sum(span.end - span.start for span in spans)
         issues.append(
-            _issue(language, note.element, f"{size} characters in {len(spans)} place(s) look like {language} and were not read.")
+            _issue(
+                language,
+                note.element,
+                f"{size} characters in {len(spans)} place(s) look like {language} and were not read.",
+            )
         )
     return tuple(issues)
 
@@ -98,7 +106,7 @@ def _by_script(text: str) -> Iterator[ForeignText]:
         return
     for match in _RUNS.finditer(text):
         language = match.lastgroup or ""
-        if language == "zh" and re.search(f"[{_SCRIPTS['ja']}]", match.group()):
+        if language == "zh" and _HAS_KANA.search(match.group()):
             language = "ja"
         yield ForeignText(match.start(), match.end(), language)
 
@@ -106,7 +114,7 @@ def _by_script(text: str) -> Iterator[ForeignText]:
 def _malay(text: str) -> Iterator[ForeignText]:
     for start, end in sentences_of(text):
         tokens = tokens_of(text, start, end)
-        hits = [at for at, word in enumerate(tokens.words) if word in _MALAY]
+        hits = [at for at, word in enumerate(tokens.words) if word in _MALAY and _is_no_name(tokens, at)]
         group: list[int] = []
         for at in [*hits, len(tokens.words) + _MALAY_REACH]:
             if group and at - group[-1] > _MALAY_REACH:
@@ -114,3 +122,8 @@ def _malay(text: str) -> Iterator[ForeignText]:
                     yield ForeignText(tokens.starts[group[0]], tokens.ends[group[-1]], "ms")
                 group = []
             group.append(at)
+
+
+def _is_no_name(tokens: Tokens, at: int) -> bool:
+    """A capital inside of a sentence makes a name of it: Dr Dan is no "and"."""
+    return at == 0 or tokens.text[tokens.starts[at]].islower()

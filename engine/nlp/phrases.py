@@ -167,9 +167,9 @@ class PhraseTable(Generic[T]):
         for at in range(first, len(tokens.words)):
             if at > first and not tokens.joined[at]:
                 break
-            node = node.get(tokens.words[at])
-            if node is None:
+            if tokens.words[at] not in node:
                 break
+            node = node[tokens.words[at]]
             for end in node.get(self._END, ()):
                 if not end.exact or tokens.text[tokens.starts[first] : tokens.ends[at]] == end.exact:
                     best = Match(first, at + 1, end.value)

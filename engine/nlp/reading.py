@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +11,11 @@ from engine.nlp.assertion import Context, contexts_of
 from engine.nlp.language import ForeignText, foreign_text, language_issues
 from engine.nlp.relations import relations_of
 from engine.nlp.sections import Section, find_sections, section_at
-from engine.records import Entity, Issue, Note, Span
+from engine.records import Assertion, Entity, Issue, Note, Span
+
+# "HbA1c 7.4% (prev 8.1%)": the second value is of another day.
+_EARLIER = re.compile(r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from)[ :=]{0,3}$", re.IGNORECASE)
+_LOOK_BACK = 16  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,11 @@ def read_note(note: Note, spans: Sequence[Span], languages: frozenset[str] = fro
     related = relations_of(text, ordered)
     contexts = contexts_of(text, ordered, sections, measured=related.keys())
     for whole, parts in related.items():
-        for part in parts:
+        for place, part in enumerate(parts):
             contexts[part] = contexts[whole]
+            before = text[max(0, ordered[part].start - _LOOK_BACK) : ordered[part].start]
+            if place > 0 and _EARLIER.search(before):
+                contexts[part] = dataclasses.replace(contexts[part], assertion=Assertion.HISTORICAL)
     foreign = foreign_text(text, languages)
     return Reading(
         note,

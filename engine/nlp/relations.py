@@ -36,15 +36,13 @@ def relations_of(text: str, spans: Sequence[Span]) -> dict[int, tuple[int, ...]]
             parts = [at for at in within if spans[at].label is part_label]
             wholes = [at for at in within if spans[at].label is whole_label]
             if parts and wholes:
-                for part, whole in _pairs(text, spans, parts, wholes):
+                pairs = _listed(spans, parts, wholes) or _pairs(text, spans, parts, wholes)
+                for part, whole in pairs:
                     owned.setdefault(whole, []).append(part)
     return {whole: tuple(sorted(parts)) for whole, parts in owned.items()}
 
 
 def _pairs(text: str, spans: Sequence[Span], parts: list[int], wholes: list[int]) -> list[tuple[int, int]]:
-    listed = _listed(spans, parts, wholes)
-    if listed:
-        return listed
     pairs: list[tuple[int, int]] = []
     previous: tuple[int, int] | None = None  # the part before this one, and its name
     for part in parts:
@@ -56,8 +54,13 @@ def _pairs(text: str, spans: Sequence[Span], parts: list[int], wholes: list[int]
 
 
 def _listed(spans: Sequence[Span], parts: list[int], wholes: list[int]) -> list[tuple[int, int]]:
-    """As many values as names, all values after all names: first to first, second to second."""
-    if len(parts) != len(wholes) or len(wholes) < 2 or spans[wholes[-1]].start > spans[parts[0]].start:
+    """As many values as tests, all values after all tests: first to first, second to second."""
+    if (
+        spans[parts[0]].label is not Label.TEST_VALUE
+        or len(parts) != len(wholes)
+        or len(wholes) < 2
+        or spans[wholes[-1]].start > spans[parts[0]].start
+    ):
         return []
     return list(zip(parts, wholes, strict=True))
 
@@ -89,4 +92,7 @@ def _is_adjacent(
         start = max(start, spans[previous[0]].end)
         # "500 mg metformin BD and 100 mg aspirin": after "and" a new item begins.
         return text[start : spans[part].start].strip(" \t") in {"", "/"}
-    return _PARTS_TO.fullmatch(text, start, spans[part].start) is not None and "," not in text[start : spans[part].start]
+    return (
+        _PARTS_TO.fullmatch(text, start, spans[part].start) is not None
+        and "," not in text[start : spans[part].start]
+    )

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.nlp.phrases import folded
+from engine.nlp.sentences import looks_wrapped
 
 # Normalised name: the ways it is written. Abbreviations need a colon or a line of their own, as all do.
 HEADINGS: dict[str, tuple[str, ...]] = {
@@ -42,7 +43,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     ),
     "social-history": (
         "social history", "social hx", "shx", "soc hx", "social", "social and functional history",
-        "functional status", "premorbid function", "premorbid", "lifestyle", "smoking", "alcohol",
+        "functional status", "premorbid function", "lifestyle", "smoking", "alcohol",
         "occupational history", "travel history", "travel and contact history",
     ),
     "medications": (
@@ -141,7 +142,7 @@ _NAMES = {folded(name): section for section, names in HEADINGS.items() for name 
 # Runs are bounded, so that a note of blanks costs no more than another (limits, not clinical facts).
 _LEAD = r"[ \t]{0,20}(?:(?:[#*•>=-]{1,6}|\d{1,2}[.)])[ \t]{0,8})?"
 _CANDIDATE = re.compile(
-    rf"(?:(?:^|(?<=[\r\n])){_LEAD}|(?<=[.;|])[ \t]{{1,4}}|[ \t]{{2,8}})"
+    rf"(?:(?:^|(?<=[\r\n])){_LEAD}|(?<=[.;|,])[ \t]{{1,4}}|[ \t]{{2,8}})"
     r"(?P<name>[A-Za-z][A-Za-z&/'-]{0,24}(?: [A-Za-z&/'-]{1,24}){0,6}?)\*{0,3}[ \t]{0,8}"
     r"(?P<mark>:+|(?<=[ \t])[-–](?=[ \t])|={2,}|(?=[\r\n])|$)[:*]{0,3}"
 )
@@ -149,7 +150,7 @@ _BARE_START = re.compile(rf"(?:^|(?<=[\r\n])){_LEAD}(?P<name>{'|'.join(_BARE)})(
 _MARKDOWN = re.compile(r"(?:^|(?<=[\r\n]))[ \t]{0,8}#{1,4}[ \t]+(?P<name>[^\r\n]{1,80})")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 _REST_IS_BLANK = re.compile(r"[ \t]*(?:\r|\n|$)")
-_GOES_ON = re.compile(r"[ \t]*(?:[-*•–+]|\(?\d{1,2}[.)])|[ \t]+\S|[a-z(]")
+_GOES_ON = re.compile(r"[ \t]*(?:[-*•–+]|\(?\d{1,2}[.)])|[ \t]+\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,13 +224,13 @@ def _body_end(text: str, name: str, body: int, end: int) -> int:
     inline = name in _INLINE and _REST_IS_BLANK.match(text, body) is None
     if not inline and name not in _BLOCK:
         return end
-    seen = False
+    last = ""  # the line before, once there was one
     blank = False
     for line in _LINE.finditer(text, body, end):
         content = line.group().strip()
-        goes_on = _GOES_ON.match(line.group()) is not None
-        if content and seen and not goes_on and (inline or blank):
+        goes_on = _GOES_ON.match(line.group()) is not None or (content[:1].islower() and looks_wrapped(last))
+        if content and last and not goes_on and (inline or blank):
             return line.start()
-        seen = seen or bool(content)
+        last = content or last
         blank = not content
     return end

@@ -68,7 +68,10 @@ def _is_wrapped(text: str, start: int, mark: re.Match[str]) -> bool:
     line = text[line_start : mark.start()].rstrip()
     if not line or line[-1] in ".:;!?" or _ITEM.match(text, mark.end()):
         return False
-    if _HANGING.search(line):
-        return True
-    following = text[mark.end() : mark.end() + 40].lstrip(" \t")
-    return len(line) >= _WRAPPED_LINE and following[:1].islower()
+    following = text[mark.end() : mark.end() + _LOOK_BACK].lstrip(" \t")
+    return _HANGING.search(line) is not None or (looks_wrapped(line) and following[:1].islower())
+
+
+def looks_wrapped(line: str) -> bool:
+    """Whether a line was ended by a sender's margin rather than by its writer."""
+    return len(line) >= _WRAPPED_LINE or _HANGING.search(line[-_LOOK_BACK:]) is not None

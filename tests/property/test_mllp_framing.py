@@ -2,9 +2,10 @@
 
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from adapters.mllp.peek import read_ack, read_sent
 from engine.errors import FramingError
 from engine.hl7v2.mllp import Commit, Frame, FrameReader, frame
 
@@ -50,6 +51,7 @@ def cut(stream, places):
 
 @THOROUGH
 @given(STREAMS, OPTIONS)
+@example(b"M\x00S\x00H\x00\x0b\x0b", {"lenient": False, "max_frame_bytes": 5})
 def test_byte_at_a_time_equals_whole_buffer(stream, options):
     """How TCP cuts the stream never changes what was received: single bytes."""
     assert events_of([bytes([b]) for b in stream], **options) == events_of([stream], **options)
@@ -101,6 +103,21 @@ def test_no_payload_exceeds_the_limit(stream, options):
     """Whatever arrives, nothing larger than the limit is handed on."""
     events = [e for e in events_of([stream], **options) if not isinstance(e, Commit)]
     assert all(len(e.payload) <= options["max_frame_bytes"] for e in events)
+
+
+HEADER = b"MSH|^~\\&|A|B|C|D|2026||ACK|K1|P|2.5\r"
+FIELDS = [b"MSH", b"MSA", b"|", b"^", b"\r", b"\n", b"AA", b"17", b"\0", b"\xff\xfe", b" ", b"FHS|", b"\xe9"]
+
+
+@THOROUGH
+@given(
+    st.sampled_from([b"", HEADER]), st.lists(st.sampled_from(FIELDS), max_size=30).map(b"".join) | st.binary()
+)
+def test_peeking_never_fails(start, rest):
+    """Whatever a peer sends, looking for its control id gives an answer or None; it never ends a connection's task."""
+    ack = read_ack(start + rest)
+    assert ack is None or ack.raw == start + rest
+    assert isinstance(read_sent(start + rest).control_id, bytes)
 
 
 def letters(data):

@@ -1,0 +1,43 @@
+# Two commands do all the set-up: `make demo` and `make test`. Both make .venv with pinned packages.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo run test test-train lint format bench kafka clean help
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## stream the fixtures through a real Kafka protocol and show what came out
+	$(BIN)/wardstream demo
+
+run: $(STAMP) ## keep the engine and the console up on the embedded broker
+	$(BIN)/wardstream run --embedded
+
+test: $(STAMP) ## every test that needs no training packages
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## let ruff lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## the measured table
+	$(BIN)/wardstream bench
+
+kafka: $(STAMP) ## a durable local Apache Kafka from its jars (needs Java and Maven)
+	$(BIN)/python -m adapters.kafka.local
+
+clean:
+	rm -rf $(VENV) .cache out build *.egg-info

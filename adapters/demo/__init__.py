@@ -1,0 +1,1 @@
+"""``wardstream demo``: real traffic through the whole engine, on this machine alone, with every message accounted for."""

@@ -1,0 +1,81 @@
+"""Deterministic ids of FHIR resources: the same thing gets the same id, whenever and wherever it arrives.
+
+An id is a UUIDv5 in the project's namespace (:mod:`engine.keys`), of the resource type and what identifies
+the thing: its business identifier, else its place and content. A replay therefore writes the same
+resources again instead of new ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from engine.fhir.writer import dumps
+from engine.keys import resource_id
+
+_PREFERRED_USES = ("usual", "official", "", "secondary", "temp")
+_PREFERRED_TYPES = ("MR", "PI", "PT", "NI", "SS", "PN")
+"""Kinds of number that name a person, best first: the hospital's own before the state's, as for PID-3."""
+
+
+def from_parts(resource_type: str, *parts: str) -> str:
+    """Id from the parts of a business key."""
+    return resource_id(resource_type, *parts)
+
+
+def from_identifier(resource_type: str, system: str, value: str) -> str:
+    """Id from one business identifier; for a Patient it agrees with :func:`engine.keys.patient_key`."""
+    return resource_id(resource_type, system, value)
+
+
+def from_content(resource_type: str, content: Any) -> str:
+    """Id from what is said: equal JSON (whatever the order of its keys) gives the same id."""
+    canonical = orjson.dumps(orjson.loads(dumps(content)), option=orjson.OPT_SORT_KEYS)
+    return resource_id(resource_type, "content", hashlib.sha256(canonical).hexdigest())
+
+
+def best_identifier(identifiers: Any) -> tuple[str, str] | None:
+    """(system, value) of the identifier that names the thing best; None when none has both.
+
+    By type of identifier first (table 0203), then by use, then by position. Identifiers that are out of
+    use (``use`` old) are passed over.
+    """
+    ranked = [
+        (_type_rank(item), _use_rank(item), position, item["system"], item["value"])
+        for position, item in enumerate(identifiers if isinstance(identifiers, list) else ())
+        if _is_complete(item) and item.get("use") != "old"
+    ]
+    if not ranked:
+        return None
+    *_, system, value = min(ranked)
+    return system, value
+
+
+def _is_complete(item: Any) -> bool:
+    return isinstance(item, dict) and all(
+        isinstance(item.get(k), str) and item[k].strip() for k in ("system", "value")
+    )
+
+
+def _use_rank(item: dict[str, Any]) -> int:
+    use = item.get("use", "")
+    return _PREFERRED_USES.index(use) if use in _PREFERRED_USES else len(_PREFERRED_USES)
+
+
+def _type_rank(item: dict[str, Any]) -> int:
+    return min((_code_rank(code) for code in _type_codes(item)), default=len(_PREFERRED_TYPES))
+
+
+def _code_rank(code: str) -> int:
+    return _PREFERRED_TYPES.index(code) if code in _PREFERRED_TYPES else len(_PREFERRED_TYPES)
+
+
+def _type_codes(item: dict[str, Any]) -> Iterable[str]:
+    kind = item.get("type")
+    codings = kind.get("coding") if isinstance(kind, dict) else None
+    for coding in codings if isinstance(codings, list) else ():
+        if isinstance(coding, dict) and isinstance(coding.get("code"), str):
+            yield coding["code"]

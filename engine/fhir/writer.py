@@ -1,0 +1,71 @@
+"""FHIR JSON out: the same value gives the same bytes, and decimals keep their digits (FHIR R4 §2.24.0.1).
+
+1.50 means another precision than 1.5, so numbers are never passed through binary floating point.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Self
+
+import orjson
+
+_SAFE_DIGITS = 18
+"""Longer whole numbers leave 64 bits, which orjson can't write; FHIR decimals have at most 18 digits."""
+
+
+class ExactDecimal(Decimal):
+    """A JSON number with its lexeme, so that 1e2 and 0.0000001 are written as they were read."""
+
+    __slots__ = ("lexeme",)
+    lexeme: str
+
+    def __new__(cls, lexeme: str) -> Self:
+        """Raises decimal.InvalidOperation when the exponent is beyond what Decimal holds."""
+        made = super().__new__(cls, lexeme)
+        made.lexeme = lexeme
+        return made
+
+    def __reduce__(self) -> tuple[type[ExactDecimal], tuple[str]]:
+        return ExactDecimal, (self.lexeme,)
+
+    def __copy__(self) -> ExactDecimal:
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> ExactDecimal:
+        return self
+
+
+def dumps(value: Any, *, pretty: bool = False) -> bytes:
+    """JSON as UTF-8 bytes, keys in their own order.
+
+    Args:
+        value: dicts with str keys, lists, str, int, finite float, Decimal, bool and None. (A float that is
+            not finite would be written as null; the reader lets none in.)
+        pretty: indented by two blanks, for people.
+
+    Raises:
+        TypeError: a value of another type, a Decimal that is not finite, an int beyond 64 bits, or a str that
+            UTF-8 can't hold.
+    """
+    return orjson.dumps(value, default=_other, option=orjson.OPT_INDENT_2 if pretty else None)
+
+
+def _other(value: Any) -> orjson.Fragment:
+    if isinstance(value, Decimal) and value.is_finite():
+        return orjson.Fragment(lexeme(value))
+    raise TypeError(f"No JSON value: {type(value).__name__}")
+
+
+def lexeme(number: Decimal) -> str:
+    """The JSON number of a Decimal with all its digits: ``1.50``, ``0.0000001``, ``1E+20``."""
+    if isinstance(number, ExactDecimal):
+        return number.lexeme
+    plain = -_SAFE_DIGITS <= number.adjusted() <= _SAFE_DIGITS and not _has_positive_exponent(number)
+    return format(number, "f") if plain else str(number)
+
+
+def _has_positive_exponent(number: Decimal) -> bool:
+    """Written out, 1E+2 would claim two digits more than it has."""
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent > 0

@@ -1,0 +1,139 @@
+"""Dosages as FHIR says them: ``500 mg PO BD x 5/7`` to dose, route, timing and how long.
+
+The text is always kept. A part is only structured when it can mean one thing; shorthand is that of wards in
+Singapore (OM: in the morning, ON: at night, EOD: every other day).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+from engine.nlp.quantities import UCUM, quantity, unit_of
+
+SNOMED = "http://snomed.info/sct"
+ABBREVIATIONS = "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"
+
+# (SNOMED CT code, display): forms, with dots and blanks taken out, lower case.
+_ROUTES: dict[tuple[str, str], str] = {
+    ("26643006", "Oral route"): "po|oral|orally|bymouth",
+    ("47625008", "Intravenous route"): "iv|intravenous|intravenously",
+    ("78421000", "Intramuscular route"): "im|intramuscular|intramuscularly",
+    ("34206005", "Subcutaneous route"): "sc|s/c|subcut|subcutaneous|subcutaneously",
+    ("37839007", "Sublingual route"): "sl|s/l|sublingual|sublingually",
+    ("37161004", "Rectal route"): "pr|rectally",
+    ("6064005", "Topical route"): "la|topical|topically",
+    ("447694001", "Respiratory tract route"): "inh|inhaled|neb|nebs|nebulised|nebulized",
+    ("72607000", "Intrathecal route"): "intrathecal|intrathecally",
+    ("46713006", "Nasal route"): "intranasal|intranasally",
+}
+# (frequency, period, unit, GTS abbreviation, event of the day): forms.
+_TIMES: dict[tuple[int, int, str, str, str], str] = {
+    (1, 1, "d", "QD", ""): "od|qd|daily|oncedaily|onceday|onceaday|onceperday|everyday",
+    (1, 1, "d", "", "MORN"): "om|mane|inthemorning|everymorning|am",
+    (1, 1, "d", "", "NIGHT"): "on|nocte|nightly|atnight|everynight",
+    (1, 1, "d", "", "EVE"): "intheevening|everyevening|pm",
+    (1, 1, "d", "", "HS"): "hs|atbedtime",
+    (2, 1, "d", "BID", ""): "bd|bid|twicedaily|twiceday|twiceaday|twiceperday",
+    (3, 1, "d", "TID", ""): "tds|tid|thricedaily|thriceaday|threetimesaday|threetimesdaily|threetimesperday",
+    (4, 1, "d", "QID", ""): "qds|qid|fourtimesaday|fourtimesdaily|fourtimesperday",
+    (1, 2, "d", "QOD", ""): "eod|qod|everyotherday|alternateday|alternatedays",
+    (1, 1, "wk", "WK", ""): "aweek|perweek|ow|weekly|onceweekly|onceaweek|onceperweek",
+    (2, 1, "wk", "", ""): "twiceweekly|twiceaweek|twiceperweek",
+    (3, 1, "wk", "", ""): "thriceweekly|threetimesaweek|threetimesperweek",
+    (1, 1, "mo", "MO", ""): "oncemonth|onceamonth|oncepermonth",
+}
+_MEALS = {"ac": "AC", "beforemeals": "AC", "beforemeal": "AC", "beforefood": "AC", "pc": "PC", "aftermeals": "PC",
+          "aftermeal": "PC", "afterfood": "PC", "withmeals": "C", "withmeal": "C", "withfood": "C"}  # fmt: skip
+_AS_NEEDED = frozenset(("prn", "asneeded", "whenrequired", "whennecessary", "sos"))
+
+_ROUTE = {form: route for route, forms in _ROUTES.items() for form in forms.split("|")}
+_TIME = {form: time for time, forms in _TIMES.items() for form in forms.split("|")}
+
+_DOSE = re.compile(
+    r"(?<![\w.,/])(?P<low>\d+(?:\.\d+)?)(?:\s?(?:-|–|to)\s?(?P<high>\d+(?:\.\d+)?))?[ -]?"
+    r"(?P<unit>mg|milligrams?|mcg|ug|µg|μg|micrograms?|gm?|grams?|mls?|cc|iu|units?|u|mmol|tab(?:let)?s?|cap(?:sule)?s?|puffs?|drops?"
+    r"|sachets?|sprays?|patch(?:es)?|amp(?:oule)?s?|vials?)(?P<per>\s?(?:/|per)\s?\S+)?(?![\w/])",
+    re.IGNORECASE,
+)
+_HOURLY = re.compile(
+    r"\b(?:q\.?(?P<a>\d{1,2})(?:-(?P<b>\d{1,2}))?\s?h(?:rs?)?|(?P<c>\d{1,2})[ -]?hourly"
+    r"|every\s(?P<d>\d{1,2})(?:\s?(?:-|to)\s?(?P<e>\d{1,2}))?\s?(?:hours?|hrs?|h))(?![\w])",
+    re.IGNORECASE,
+)
+_FOR = re.compile(
+    r"\b(?:x|for)\s?(?P<count>\d{1,3})(?:/(?P<part>7|52|12)|\s(?P<word>day|week|month)s?)(?![\w/])",
+    re.IGNORECASE,
+)
+_BOUNDS = {"7": "d", "52": "wk", "12": "mo", "day": "d", "week": "wk", "month": "mo"}
+_WORDS = re.compile(
+    r"(?<!\w)(?:(?:in the|at|every other|every|once a|once per|twice a|twice per|thrice a|(?:three|four) times(?: a| per)?|before|after|with|as|when"
+    r"|alternate|once|twice|thrice|by|a|per)\s\w+|s/[cl]|(?:[a-z]\.){2,3}|[a-z]+)",
+    re.IGNORECASE,
+)
+
+
+def dosage_of(text: str) -> dict[str, Any]:
+    """FHIR Dosage (R4 §2.24.0.15) of a dosage as written."""
+    plain = " ".join(text.replace("\u2009", " ").replace("\xa0", " ").split())
+    found: dict[str, Any] = {"text": plain}
+    words = [re.sub(r"[.\s]", "", word).lower() for word in _WORDS.findall(plain)]
+    timing = _timing(plain, words)
+    if timing:
+        found["timing"] = timing
+    if _AS_NEEDED.intersection(words):
+        found["asNeededBoolean"] = True
+    routes = {_ROUTE[word] for word in words if word in _ROUTE}
+    if len(routes) == 1:
+        code, display = routes.pop()
+        found["route"] = {"coding": [{"system": SNOMED, "code": code, "display": display}]}
+    dose = _dose(plain)
+    if dose:
+        found["doseAndRate"] = [dose]
+    return found
+
+
+def _dose(text: str) -> dict[str, Any]:
+    doses = list(_DOSE.finditer(text))
+    if len(doses) != 1 or doses[0]["per"]:
+        return {}  # "5 mg/kg/day" is no amount that one can hand out
+    match = doses[0]
+    unit = unit_of(match["unit"])
+    if unit is None:
+        return {}
+    low = quantity(Decimal(match["low"]), unit)
+    if match["high"] is None:
+        return {"doseQuantity": low}
+    return {"doseRange": {"low": low, "high": quantity(Decimal(match["high"]), unit)}}
+
+
+def _timing(text: str, words: list[str]) -> dict[str, Any]:
+    repeat: dict[str, Any] = {}
+    code = ""
+    bounds = _FOR.search(text)
+    if bounds is not None:
+        unit = _BOUNDS[bounds["part"] or bounds["word"].lower()]
+        repeat["boundsDuration"] = {"value": int(bounds["count"]), "unit": unit, "system": UCUM, "code": unit}
+    times = {_TIME[word] for word in words if word in _TIME}
+    hourly = list(_HOURLY.finditer(text))
+    when = [_MEALS[word] for word in words if word in _MEALS]
+    if len(times) + len(hourly) == 1:
+        if times:
+            frequency, period, unit, code, event = times.pop()
+            repeat |= {"frequency": frequency, "period": period, "periodUnit": unit}
+            when = [event, *when] if event else when
+        else:
+            match = hourly[0]
+            low = int(match["a"] or match["c"] or match["d"])
+            high = match["b"] or match["e"]
+            repeat |= {"frequency": 1, "period": low, "periodUnit": "h"}
+            if high:
+                repeat["periodMax"] = int(high)
+            code = f"Q{low}H" if not high and low in {1, 2, 3, 4, 6, 8} else ""
+    if when:
+        repeat["when"] = sorted(set(when))
+    timing: dict[str, Any] = {"repeat": repeat} if repeat else {}
+    if code:
+        timing["code"] = {"coding": [{"system": ABBREVIATIONS, "code": code}]}
+    return timing

@@ -1,0 +1,167 @@
+"""What was read in a note, as one FHIR R4 transaction.
+
+What gives no resource is counted with its reason, so that nothing goes in silence: a disease that is only
+feared, a dose without a medicine, a finding the reader is not sure of.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from engine.fhir.bundle import transaction
+from engine.fhir.validate import repair
+from engine.nlp.attribution import Attribution
+from engine.nlp.reading import Reading
+from engine.nlp.resources import Builder
+from engine.nlp.terminology import Terminology
+from engine.records import Assertion, Entity, Label, ModelInfo
+
+Json = dict[str, Any]
+
+_MAX_EFFECT_DISTANCE = 60  # characters between a medicine and what it did: "penicillin (rash)"
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """A reading as FHIR.
+
+    Attributes:
+        bundle: the transaction; None when nothing was found that gives a resource.
+        withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
+            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``; ``mended`` and ``invalid``
+            count resources that lost an element or themselves because they were no valid FHIR.
+    """
+
+    bundle: Json | None
+    withheld: Mapping[str, int]
+
+
+def annotate(
+    reading: Reading,
+    model: ModelInfo,
+    terminology: Terminology,
+    *,
+    base: str,
+    min_score: float,
+    recorded: str,
+) -> Annotation:
+    """The transaction for one note. The same arguments give the same Bundle, byte for byte.
+
+    Args:
+        reading: the note and what was made of it.
+        model: who found the spans.
+        terminology: codes.
+        base: ``settings.mapping.base_uri``.
+        min_score: entities below it give no resource (``settings.nlp.min_score``).
+        recorded: FHIR instant for Provenance.recorded.
+    """
+    attribution = Attribution(reading.note, model, base)
+    maker = _Maker(reading, Builder(attribution, terminology), min_score)
+    resources = []
+    for made in maker.resources():
+        valid, mends = repair(made)
+        if mends:
+            maker.withheld["mended"] += 1
+        if valid is None:
+            maker.withheld["invalid"] += 1
+        else:
+            resources.append(valid)
+    if not resources:
+        return Annotation(None, dict(maker.withheld))
+    provenance = attribution.provenance(resources, recorded, reading.foreign)
+    bundle = transaction([*resources, attribution.device(), provenance])
+    return Annotation(bundle, dict(maker.withheld))
+
+
+class _Maker:
+    """Decides for each entity what becomes of it."""
+
+    def __init__(self, reading: Reading, builder: Builder, min_score: float) -> None:
+        self._reading = reading
+        self._builder = builder
+        self._min_score = min_score
+        self.withheld: Counter[str] = Counter()
+        self._parts = {at for entity in reading.entities for at in entity.related}
+        self._effects = _effects(reading)
+        self._make: dict[Label, Callable[[int, Entity], list[Json]]] = {
+            Label.PROBLEM: self._problem,
+            Label.MEDICATION: self._medication,
+            Label.TEST: self._test,
+            Label.PROCEDURE: self._procedure,
+        }
+
+    def resources(self) -> Iterator[Json]:
+        for at, entity in enumerate(self._reading.entities):
+            make = self._make.get(entity.label)
+            if make is None:
+                if at not in self._parts:
+                    self.withheld["part-only"] += 1
+            elif entity.score < self._min_score:
+                self.withheld["low-score"] += 1
+            else:
+                yield from make(at, entity)
+
+    def _problem(self, at: int, entity: Entity) -> list[Json]:
+        context = self._reading.contexts[at]
+        if entity.assertion is Assertion.HYPOTHETICAL:
+            return self._withhold("hypothetical")
+        if context.kin:
+            return [self._builder.family_history(entity, context)]
+        if context.allergy:
+            return [] if at in self._effects.values() else self._withhold("allergy-effect")
+        return [self._builder.condition(entity)]
+
+    def _medication(self, at: int, entity: Entity) -> list[Json]:
+        context = self._reading.contexts[at]
+        if context.kin:
+            return self._withhold("relative")
+        if context.allergy:
+            if entity.assertion is Assertion.HYPOTHETICAL:
+                return self._withhold("hypothetical")
+            effects = [self._reading.entities[e] for m, e in self._effects.items() if m == at]
+            return [self._builder.allergy(entity, effects)]
+        return [self._builder.medication(entity, self._sure_parts(entity))]
+
+    def _test(self, at: int, entity: Entity) -> list[Json]:
+        if self._reading.contexts[at].kin:
+            return self._withhold("relative")
+        if entity.assertion is Assertion.HYPOTHETICAL:
+            return self._withhold("hypothetical")
+        return self._builder.observations(entity, self._sure_parts(entity))
+
+    def _procedure(self, at: int, entity: Entity) -> list[Json]:
+        if self._reading.contexts[at].kin:
+            return self._withhold("relative")
+        if entity.assertion is Assertion.HYPOTHETICAL:
+            return self._withhold("hypothetical")
+        return [self._builder.procedure(entity)]
+
+    def _sure_parts(self, entity: Entity) -> list[Entity]:
+        parts = [self._reading.entities[at] for at in entity.related]
+        sure = [part for part in parts if part.score >= self._min_score]
+        self.withheld["low-score"] += len(parts) - len(sure)
+        if not self.withheld["low-score"]:
+            del self.withheld["low-score"]
+        return sure
+
+    def _withhold(self, reason: str) -> list[Json]:
+        self.withheld[reason] += 1
+        return []
+
+
+def _effects(reading: Reading) -> dict[int, int]:
+    """What an allergy did: index of a medicine, index of the problem right after it."""
+    found: dict[int, int] = {}
+    last: int | None = None
+    for at, (entity, context) in enumerate(zip(reading.entities, reading.contexts, strict=True)):
+        if entity.label is Label.MEDICATION:
+            last = at if context.allergy and not context.kin else None
+        elif entity.label is Label.PROBLEM and context.allergy and last is not None:
+            near = entity.start - reading.entities[last].end <= _MAX_EFFECT_DISTANCE
+            if near and entity.assertion is not Assertion.HYPOTHETICAL:
+                found[last] = at
+                last = None
+    return found

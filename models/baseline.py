@@ -1,0 +1,134 @@
+"""The rule baseline: reads notes by word lists and patterns, without learning.
+
+It is what a trained model must beat, and what reads notes where no model is configured. It knows no grammar:
+:mod:`engine.nlp` decides whether a finding is denied or the mother's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+
+from engine.nlp.phrases import PhraseTable, Tokens, tokens_of
+from engine.nlp.sections import find_sections
+from engine.records import Label, ModelInfo, Note, Span
+from models.lexicon import lists, patterns
+from models.lexicon.words import Found, Rule, WordRules
+
+MODEL_ID = "wardstream-rules"
+
+# How often each kind of rule is right, by label. Rough: from the precision of each rule on the development
+# corpora (bench/eval_baseline.py --rules) and, for ward notes, on this project's own; see there.
+SCORES: dict[Rule, float] = {
+    Rule.LISTED: 0.8,
+    Rule.BUILT: 0.6,
+    Rule.ABBREVIATION: 0.75,
+    Rule.SHORT: 0.65,
+    Rule.EPONYM: 0.85,
+    Rule.LACK: 0.55,
+    Rule.ENDING: 0.65,
+    Rule.PATTERN: 0.8,
+    Rule.ADJACENT: 0.75,
+    Rule.BARE: 0.5,
+}
+
+# What wins when findings of one length overlap. A value right behind its test is surer than a dose.
+_RANK = (
+    (Label.MEDICATION, None),
+    (Label.PROCEDURE, None),
+    (Label.TEST, None),
+    (Label.PROBLEM, None),
+    (Label.TEST_VALUE, Rule.PATTERN),
+    (Label.DOSAGE, None),
+    (Label.TEST_VALUE, None),
+    (Label.ANATOMY, None),
+)
+# What an answer depends on: their digest is the version.
+_SOURCES = {
+    "models": ("baseline.py",),
+    "models.lexicon": ("words.py", "patterns.py", "lists.py"),
+    "engine.nlp": ("phrases.py", "sections.py"),
+}
+
+
+class RuleExtractor:
+    """An :class:`engine.ports.EntityExtractor` without a model. Safe to share; keeps no state of notes."""
+
+    def __init__(self) -> None:
+        known = lists.load()
+        self._words = WordRules(known)
+        self._short_tests: PhraseTable[Label] = PhraseTable((name, Label.TEST) for name in known.short_tests)
+        self._info = ModelInfo(MODEL_ID, _version(known.digest), "rules")
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._info
+
+    async def extract(self, notes: Sequence[Note]) -> list[list[Span]]:
+        """Spans of each note. Takes no time-out and has no queue: about a millisecond a note."""
+        return [self.spans(note.text) for note in notes]
+
+    def spans(self, text: str) -> list[Span]:
+        """Spans of one text, sorted by start; none overlaps another."""
+        return [Span(f.start, f.end, f.label, SCORES[f.rule]) for f in self.findings(text)]
+
+    def findings(self, text: str) -> list[Found]:
+        """The same with the rule that found each."""
+        tokens = tokens_of(text)
+        words = list(self._words.find(tokens))
+        plain = patterns.plain(text)
+        words += self._short(tokens, plain)
+        words += patterns.find_glued(plain)
+        named = _without_overlaps(words)
+        medications = [found for found in named if found.label is Label.MEDICATION]
+        tests = [found for found in named if found.label is Label.TEST]
+        parts = patterns.find_dosages(plain, medications) + patterns.find_values(plain, tests)
+        named_parts = _without_overlaps([*named, *parts])
+        return _outside_headings(text, named_parts)
+
+    def _short(self, tokens: Tokens, plain: str) -> list[Found]:
+        return [
+            Found(tokens.starts[match.first], tokens.ends[match.last - 1], Label.TEST, Rule.PATTERN)
+            for match in self._short_tests.find(tokens)
+            if patterns.has_value(plain, tokens.ends[match.last - 1])
+        ]
+
+
+def _without_overlaps(found: Iterable[Found]) -> list[Found]:
+    """The longest findings first; whatever overlaps one already taken goes. Sorted by start."""
+    ordered = sorted(set(found), key=lambda f: (f.start - f.end, _rank(f), f.start, -SCORES[f.rule]))
+    taken = bytearray(max((f.end for f in ordered), default=0))
+    kept: list[Found] = []
+    for item in ordered:
+        if not any(taken[item.start : item.end]):
+            taken[item.start : item.end] = b"\1" * (item.end - item.start)
+            kept.append(item)
+    return sorted(kept)
+
+
+def _outside_headings(text: str, found: list[Found]) -> list[Found]:
+    """Without what is part of a known heading: "Surgery:" is none."""
+    headings = [(section.start, section.body) for section in find_sections(text) if section.name]
+    starts = [start for start, _ in headings]
+    kept = []
+    for item in found:
+        at = bisect_right(starts, item.start) - 1
+        if at < 0 or item.start >= headings[at][1]:
+            kept.append(item)
+    return kept
+
+
+def _rank(found: Found) -> int:
+    pair = (found.label, found.rule)
+    return next(at for at, (label, rule) in enumerate(_RANK) if label is pair[0] and rule in {None, pair[1]})
+
+
+def _version(lists_digest: str) -> str:
+    """Changes whenever a list or a rule does, so that the answers of two versions can be told apart."""
+    digest = hashlib.sha256(lists_digest.encode())
+    for package, names in _SOURCES.items():
+        for name in names:
+            digest.update(files(package).joinpath(name).read_bytes())
+    return digest.hexdigest()[:12]

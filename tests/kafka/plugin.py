@@ -1,0 +1,69 @@
+"""Brokers for tests: the embedded one, and a real Apache Kafka where there is one or one can be started.
+
+A test module asks for it with ``pytest_plugins = ("kafka.plugin",)``.
+"""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from adapters.kafka import local
+from adapters.kafka.embedded import EmbeddedBroker
+from kafka.support import settings
+
+REQUIRED = os.environ.get("WARDSTREAM_REQUIRE_KAFKA") == "1"
+GIVEN = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
+_skipped = []
+
+
+@pytest.fixture
+def embedded():
+    """An embedded broker of the test's own, as Kafka settings."""
+    with EmbeddedBroker(settings()) as broker:
+        yield broker.settings
+
+
+@pytest.fixture(scope="session")
+def real_node(tmp_path_factory):
+    """The address of a real Kafka shared by all tests."""
+    if GIVEN:
+        yield GIVEN
+        return
+    _need_local_kafka()
+    with local.LocalKafka(tmp_path_factory.mktemp("kafka")) as node:
+        yield node.address
+
+
+@pytest.fixture
+def real_kafka(real_node):
+    """Settings for a real Kafka, with topics of the test's own."""
+    return settings(brokers=real_node)
+
+
+@contextmanager
+def own_real_kafka(folder: Path):
+    """A real Kafka that the test may kill: the node and its settings."""
+    _need_local_kafka()
+    with local.LocalKafka(folder / "data", log_to=folder / "server.log") as node:
+        yield node, settings(brokers=node.address)
+
+
+def _need_local_kafka():
+    missing = local.can_run()
+    if missing and REQUIRED:
+        pytest.fail(f"WARDSTREAM_REQUIRE_KAFKA=1, but a real Kafka can't be started: {missing}")
+    if missing:
+        _skipped.append(missing)
+        pytest.skip(f"no real Kafka: {missing}")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say loudly what was not proven."""
+    if _skipped:
+        terminalreporter.section("NOT TESTED AGAINST A REAL KAFKA", sep="!", red=True, bold=True)
+        terminalreporter.line(
+            f"{len(_skipped)} test(s) of durability were skipped: {_skipped[0]}. "
+            "Set KAFKA_BOOTSTRAP_SERVERS or install Java 17 and Maven."
+        )
