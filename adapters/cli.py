@@ -72,6 +72,92 @@ def demo(
     raise typer.Exit(demo_command(fixtures, out))
 
 
+@app.command()
+def trace(
+    control_id: Annotated[str, typer.Argument(help="MSH-10, or the Bundle's identifier or id")],
+    out: Annotated[
+        Path, typer.Option(help="folder of the last demo, used when no broker is configured")
+    ] = Path("out"),
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a message")] = False,
+) -> None:
+    """Show one message's journey: source, outcome, Bundle, what was not mapped, what was read in its notes."""
+    from adapters.trace import trace_command
+
+    raise typer.Exit(trace_command(control_id, out, as_json=as_json))
+
+
+@app.command()
+def replay(
+    paths: Annotated[list[Path] | None, typer.Argument(help="files and folders", show_default=False)] = None,
+    source: Annotated[
+        Format, typer.Option("--from", help="how to read them; auto looks at each file")
+    ] = Format.AUTO,
+    to: Annotated[str, typer.Option(help="kafka, mllp://host:port or http://host:port/fhir")] = "kafka",
+    feed: Annotated[str, typer.Option(help="name of the feed, with --to kafka")] = "replay",
+    rate: Annotated[
+        float, typer.Option(min=0, help="messages a second at most; 0 is as fast as they are answered")
+    ] = 0,
+    loop: Annotated[int, typer.Option(min=0, help="how often to play the files; 0 is for ever")] = 1,
+    generate: Annotated[str, typer.Option(help="kinds to generate instead: adt,oru,mdm,orm,fhir")] = "",
+    count: Annotated[int, typer.Option(min=1, help="how many to generate")] = 100,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same messages")] = 1,
+    shift_at: Annotated[
+        int | None, typer.Option(min=1, help="let the generated feed drift after so many")
+    ] = None,
+) -> None:
+    """Play files, folders or generated messages into Kafka or any MLLP or HTTP address."""
+    from adapters.replay.replaying import Replay, replay_command
+
+    asked = Replay(paths or [], source, to, feed, rate, loop, generate, count, seed, shift_at)
+    raise typer.Exit(replay_command(asked))
+
+
+dlq = typer.Typer(help="Dead letters: list, save their bytes, send them again.", no_args_is_help=True)
+app.add_typer(dlq, name="dlq")
+Since = Annotated[float, typer.Option(min=0, help="hours to look back; 0 is all there is")]
+Code = Annotated[str, typer.Option(help="only letters with this code")]
+
+
+@dlq.command("list")
+def dlq_list(since: Since = 0, code: Code = "") -> None:
+    """Show dead letters: where, why, and what to do."""
+    from adapters.letters import list_letters
+
+    raise typer.Exit(list_letters(since, code))
+
+
+@dlq.command("save")
+def dlq_save(
+    folder: Annotated[Path, typer.Argument(help="folder to write to")], since: Since = 0, code: Code = ""
+) -> None:
+    """Write the original bytes to files. They hold patient data."""
+    from adapters.letters import save_letters
+
+    raise typer.Exit(save_letters(folder, since, code))
+
+
+@dlq.command("replay")
+def dlq_replay(
+    since: Since = 0,
+    code: Code = "",
+    retryable: Annotated[
+        bool, typer.Option("--retryable", help="only those that may succeed unchanged")
+    ] = False,
+) -> None:
+    """Send dead letters to their topic again, as they came."""
+    from adapters.letters import replay_letters
+
+    raise typer.Exit(replay_letters(since, code, retryable_only=retryable))
+
+
+@app.command()
+def drift(since: Since = 0) -> None:
+    """Show drift events."""
+    from adapters.letters import list_drift
+
+    raise typer.Exit(list_drift(since))
+
+
 def main() -> None:
     """Entry point: errors that a person can mend are told in plain words, with exit status 2 for a wrong call."""
     try:

@@ -14,12 +14,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from engine.drift.telemetry import EdgeTelemetry
 from engine.errors import PublishError, ReadError, WardstreamError
 from engine.hl7v2.ack import Header, acknowledge, read_header
 from engine.hl7v2.mllp import Reason, explain
 from engine.intake import Arrival, Intake
 from engine.ports import Clock, Publisher
 from engine.records import Envelope, Kind
+from engine.settings import Drift
 from engine.stages import dead, envelopes
 
 log = structlog.get_logger(__name__)
@@ -30,12 +32,13 @@ STAGE = "mllp"
 class Reception:
     """The receiver behind the MLLP listener; see :class:`adapters.mllp.receiver.Receiver`."""
 
-    def __init__(self, intake: Intake, publisher: Publisher, clock: Clock, feed: str) -> None:
+    def __init__(self, intake: Intake, publisher: Publisher, clock: Clock, feed: str, drift: Drift) -> None:
         self._intake = intake
         self._publisher = publisher
         self._clock = clock
         self._feed = feed
         self._order = KeyedOrder()
+        self._telemetry = EdgeTelemetry(drift, feed)
 
     async def receive(self, payload: bytes, *, peer: str, connection: str) -> bytes | None:  # noqa: ARG002
         """Make every message of a frame safe. A batch gets one acknowledgement a message, in order."""
@@ -66,7 +69,8 @@ class Reception:
         order_key = arrival.key if arrival.key != self._feed else envelope.message_id
         try:
             async with self._order.turn(order_key):
-                await self._publisher.publish([envelopes.to_publication(envelope, arrival.key)])
+                counted = self._telemetry.add(envelope.received_at)
+                await self._publisher.publish([envelopes.to_publication(envelope, arrival.key), *counted])
         except PublishError as error:
             log.warning("message not safe", feed=self._feed, peer=peer, code=error.code, reason=error.message)
             return self._answer(arrival.header, "AE" if error.retryable else "AR", error, "internal")
@@ -83,9 +87,8 @@ class Reception:
             "source": f"mllp://{peer}",
         }
         try:
-            await self._publisher.publish(
-                [dead.of_payload(payload, headers, error, key=self._feed, stage=STAGE)]
-            )
+            letter = dead.of_payload(payload, headers, error, key=self._feed, stage=STAGE)
+            await self._publisher.publish([letter, *self._telemetry.add(self._clock.now(), error.code)])
         except PublishError as failure:
             log.warning("refusal not safe", feed=self._feed, peer=peer, code=failure.code)
             return self._answer(header, "AE", failure, "internal")

@@ -183,7 +183,7 @@ class Engine:
             intake = Intake(make_mapper(self.settings).naming, Profiles(self.settings))
             mllp = self.settings.mllp
             for feed, port in {mllp.feed: mllp.port, **mllp.more_feeds}.items():
-                reception = Reception(intake, publisher, WallClock(), feed)
+                reception = Reception(intake, publisher, WallClock(), feed, self.settings.drift)
                 server = MllpServer(mllp.model_copy(update={"feed": feed, "port": port}), reception)
                 self.listeners[feed] = server
                 metrics.add(f"mllp_{feed}", server.stats)

@@ -14,6 +14,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from engine.drift.required import REQUIRED_FIELDS
 from engine.errors import WardstreamError
 from engine.feeds import FeedProfile
 from engine.fhir.bundle import transaction
@@ -28,9 +29,6 @@ from engine.mapping.complete import assembler, complete_provenance, fill_require
 from engine.mapping.mapper import Mapped, Mapper
 from engine.records import Envelope, Issue, Kind, Note, Outcome, Severity, Unmapped
 from engine.settings import Settings
-
-REQUIRED_FIELDS = ("PID-3", "PID-5", "PID-7", "PID-8", "PV1-2", "MSH-7", "MSH-10")
-"""Fields that a receiver counts on; empty ones are counted for drift watching."""
 
 
 class Pipeline:

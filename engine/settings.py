@@ -86,6 +86,16 @@ class Kafka(Section):
     )
     embedded_start_timeout: float = Field(20.0, gt=0, description="the embedded broker's process to answer")
 
+    @model_validator(mode="after")
+    def _enough_copies(self) -> Kafka:
+        # Kafka itself lowers min.insync.replicas to the number of copies without a word.
+        if self.min_insync > self.replication:
+            raise ValueError(
+                f"min_insync {self.min_insync} is over replication {self.replication}: "
+                "so many copies can never confirm"
+            )
+        return self
+
 
 class Mllp(Section):
     """The listener feeds push to."""

@@ -19,6 +19,8 @@ from engine.settings import Kafka
 from engine.stages import dead
 
 TOPICS = (
+    "hl7v2.inbound",
+    "fhir.inbound",
     "outcomes",
     "fhir.resources",
     "notes.clinical",
@@ -84,6 +86,10 @@ class Collector:
         self.seen[record.topic] += 1
         if record.topic == "dead.letters":
             self._dead_letter(record)
+            return
+        if record.topic in {"hl7v2.inbound", "fhir.inbound"}:
+            payload = base64.b64encode(record.value).decode("ascii")
+            self._write(record.topic, {"headers": dict(record.headers), "payload_base64": payload})
             return
         body = json.loads(record.value)
         if record.topic == "outcomes":

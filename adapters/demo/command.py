@@ -135,7 +135,7 @@ class _Demo:
                         [self._fixtures / "fhir"], Format.FHIR, limit=self._settings.read.max_message_bytes
                     )
                 )
-                fhir += generated(generate(["fhir"], GENERATED_FHIR, SEED), "generated")
+                fhir += generated(generate(["fhir"], GENERATED_FHIR, SEED + 1), "generated")
                 stream = generated(
                     generate(["adt", "oru", "mdm"], GENERATED, SEED, shift_at=GENERATED // 2), "generated"
                 )

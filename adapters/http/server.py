@@ -18,12 +18,13 @@ from aiohttp import web
 
 from adapters.http.watching import Watching
 from adapters.observability.metrics import Metrics
+from engine.drift.telemetry import EdgeTelemetry
 from engine.errors import PublishError, ReadError, WardstreamError
 from engine.fhir.outcome import operation_outcome
 from engine.fhir.writer import dumps
 from engine.intake import fhir_key
 from engine.ports import Clock, Publisher
-from engine.records import Envelope, Issue, Kind, Severity
+from engine.records import Envelope, Issue, Kind, Publication, Severity
 from engine.settings import Settings
 from engine.stages import dead, envelopes
 
@@ -43,6 +44,8 @@ _ACCEPTED_TYPES = {
     "text/plain",
     "",
 }
+MAX_FEEDS = 256
+"""Feeds counted for drift; callers name their feed themselves."""
 RETRY_AFTER_SECONDS = 5
 """Told with 429 and 503."""
 
@@ -68,6 +71,8 @@ class HttpServer:
         self._runner: web.AppRunner | None = None
         self._slots = asyncio.Semaphore(settings.http.max_requests)
         self.port = settings.http.port
+        self._drift = settings.drift
+        self._telemetry: dict[str, EdgeTelemetry] = {}
         self.stats = {"accepted": 0, "refused": 0, "not_safe": 0, "turned_away": 0}
         metrics.add("http", self.stats)
 
@@ -142,7 +147,8 @@ class HttpServer:
 
     async def _keep(self, envelope: Envelope, key: str) -> web.Response:
         try:
-            await self._publisher.publish([envelopes.to_publication(envelope, key)])
+            counted = self._count(envelope)
+            await self._publisher.publish([envelopes.to_publication(envelope, key), *counted])
         except PublishError as error:
             self.stats["not_safe"] += 1
             return _failure(503 if error.retryable else 413, error)
@@ -155,13 +161,21 @@ class HttpServer:
         headers = dict(envelopes.to_publication(envelope, envelope.feed).headers)
         letter = dead.of_payload(envelope.payload, headers, error, key=envelope.feed, stage=STAGE)
         try:
-            await self._publisher.publish([letter])
+            await self._publisher.publish([letter, *self._count(envelope, error.code)])
         except PublishError as failure:
             self.stats["not_safe"] += 1
             return _failure(503, failure)
         self.stats["refused"] += 1
         log.info("message refused", feed=envelope.feed, code=error.code, location=error.location)
         return _failure(400, error)
+
+    def _count(self, envelope: Envelope, refusal: str = "") -> list[Publication]:
+        known = self._telemetry.get(envelope.feed)
+        if known is None:
+            if len(self._telemetry) >= MAX_FEEDS:
+                return []
+            known = self._telemetry[envelope.feed] = EdgeTelemetry(self._drift, envelope.feed)
+        return known.add(envelope.received_at, refusal)
 
     # -- operation ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from itertools import count
 from typing import Final
 
 from adapters.kafka.app import Feed
@@ -49,15 +50,18 @@ class Lookout:
         """Offset that the group must read next.
 
         Raises:
-            UnreachableError: the brokers did not tell, in ``kafka.handler_attempts`` tries.
+            UnreachableError: the brokers did not tell within ``kafka.stall_timeout``.
         """
-        for attempt in range(1, self._kafka.handler_attempts):
+        give_up = time.monotonic() + self._kafka.stall_timeout
+        for attempt in count(1):
             try:
                 return await self._expected_offset(partition)
             except PublishError as error:
+                if time.monotonic() > give_up:
+                    raise
                 log.warning("can't see where to go on: %s", error)
                 await asyncio.sleep(backoff(self._kafka, attempt))
-        return await self._expected_offset(partition)
+        raise AssertionError("count() ends")
 
     async def _expected_offset(self, partition: int) -> int:
         feed = self._feed

@@ -47,6 +47,8 @@ class KafkaReader:
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=kafka.fetch_max_bytes,
+            # The mock cluster answers a waiting fetch only when its time is up, though records have come.
+            fetch_max_wait_ms=50 if kafka.embedded else 500,
             request_timeout_ms=int(kafka.admin_timeout * 1000),
         )
         self._next: dict[TopicPartition, int] = {}

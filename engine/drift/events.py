@@ -16,7 +16,8 @@ TYPE_ROOT = "io.wardstream.drift."
 def to_publication(event: DriftEvent) -> Publication:
     """The event's record. Its id is made of what it says: the same shift told twice has one id."""
     at = event.at.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    identity = "\x1f".join((event.monitor, event.feed, event.detector, str(event.window), at))
+    field = str(event.detail.get("field", ""))
+    identity = "\x1f".join((event.monitor, event.feed, field, event.detector, str(event.window), at))
     body = {
         "specversion": "1.0",
         "id": str(uuid5(NAMESPACE, identity)),

@@ -1,8 +1,9 @@
 """What is watched, and with which detector.
 
 ==========================  ==============================================================================
-rejected-rate               share of messages that were rejected
-empty-required-rate         share of messages in which a required field came empty, all fields together
+refused-rate                share of messages that the edge refused: no HL7 v2 or FHIR at all
+rejected-rate               share of messages taken that could not be processed
+empty-required-rate         share of messages in which a required field came empty, each field by itself
 unfamiliar-code-rate        share of coded values whose code the feed had not made familiar before
 extractor-confidence        mean confidence of what the note reader found
 ==========================  ==============================================================================
@@ -21,10 +22,13 @@ from typing import Any
 
 from river.drift import ADWIN
 
+from engine.drift.required import REQUIRED_FIELDS
 from engine.records import DriftEvent
 from engine.settings import Drift
 
 DETECTOR = "ADWIN"
+MAX_FIELDS = 64
+"""Fields watched a feed; those of FHIR input are FHIRPaths, and a broken sender could invent many."""
 FAMILIAR_WINDOWS = 20
 """A code is familiar once it was seen in so many windows, or if it came while the feed was being learnt."""
 
@@ -49,9 +53,10 @@ class Monitors:
 
     def __init__(self, settings: Drift) -> None:
         self._settings = settings
-        self._watched: dict[tuple[str, str], _Watched] = {}
+        self._watched: dict[tuple[str, str, str], _Watched] = {}
         self._familiar: dict[tuple[str, str], _Familiarity] = {}
         self._code_samples: dict[str, int] = {}
+        self._fields_seen: dict[str, dict[str, None]] = {}
 
     def observe(self, telemetry: Mapping[str, Any]) -> list[DriftEvent]:
         """Take in one telemetry record; returns the shifts that it made visible.
@@ -62,24 +67,36 @@ class Monitors:
         feed, window = str(telemetry["feed"]), int(telemetry["window"])
         at = datetime.fromisoformat(telemetry["to"])
         found: list[DriftEvent] = []
-        for monitor, values in self._streams(feed, telemetry):
-            event = self._feed(monitor, feed, values, window, at)
+        for monitor, about, values in self._streams(feed, telemetry):
+            event = self._feed(monitor, feed, about, values, window, at)
             if event is not None:
                 found.append(event)
         return found
 
-    def _streams(self, feed: str, telemetry: Mapping[str, Any]) -> Iterator[tuple[str, list[float]]]:
-        if telemetry["kind"] == "ingest":
+    def _streams(self, feed: str, telemetry: Mapping[str, Any]) -> Iterator[tuple[str, str, list[float]]]:
+        """(monitor, the field it is about or "", values) that one telemetry record adds to."""
+        kind = telemetry["kind"]
+        if kind == "edge":
+            yield "refused-rate", "", spread(sum(telemetry["refused"].values()), int(telemetry["messages"]))
+        elif kind == "ingest":
             messages = int(telemetry["messages"])
             rejected = sum(telemetry["rejected"].values())
-            yield "rejected-rate", spread(rejected, messages)
+            yield "rejected-rate", "", spread(rejected, messages)
             accepted = messages - rejected
-            empty = telemetry["empty_required"]
-            yield "empty-required-rate", spread(min(accepted, sum(empty.values())), accepted)
+            for name, empty in self._fields(feed, telemetry["empty_required"]):
+                yield "empty-required-rate", name, spread(min(accepted, empty), accepted)
             unfamiliar, seen = self._unfamiliar(feed, telemetry["codes"])
-            yield "unfamiliar-code-rate", spread(unfamiliar, seen)
-        elif telemetry["kind"] == "annotation":
-            yield "extractor-confidence", expand(telemetry["histogram"])
+            yield "unfamiliar-code-rate", "", spread(unfamiliar, seen)
+        elif kind == "annotation":
+            yield "extractor-confidence", "", expand(telemetry["histogram"])
+
+    def _fields(self, feed: str, empty: Mapping[str, int]) -> list[tuple[str, int]]:
+        """Counts of every field that ever came empty on this feed, and of those watched from the start."""
+        fields = self._fields_seen.setdefault(feed, dict.fromkeys(REQUIRED_FIELDS))
+        for name in empty:
+            if len(fields) < MAX_FIELDS:
+                fields.setdefault(name)
+        return [(name, int(empty.get(name, 0))) for name in fields]
 
     def _unfamiliar(self, feed: str, codes: Mapping[str, Mapping[str, int]]) -> tuple[int, int]:
         """(unfamiliar, all) coded values of a window; learns from it."""
@@ -97,13 +114,13 @@ class Monitors:
         return unfamiliar, seen
 
     def _feed(
-        self, monitor: str, feed: str, values: list[float], window: int, at: datetime
+        self, monitor: str, feed: str, about: str, values: list[float], window: int, at: datetime
     ) -> DriftEvent | None:
         if not values:
             return None
-        watched = self._watched.get((feed, monitor))
+        watched = self._watched.get((feed, monitor, about))
         if watched is None:
-            watched = self._watched[feed, monitor] = _Watched(ADWIN(delta=self._settings.adwin_delta))
+            watched = self._watched[feed, monitor, about] = _Watched(ADWIN(delta=self._settings.adwin_delta))
         before = watched.detector.estimation
         shifted = False
         for value in values:
@@ -123,7 +140,11 @@ class Monitors:
             window=window,
             samples=watched.samples,
             at=at,
-            detail={"window_mean": round(sum(values) / len(values), 4), "window_samples": len(values)},
+            detail={
+                **({"field": about} if about else {}),
+                "window_mean": round(sum(values) / len(values), 4),
+                "window_samples": len(values),
+            },
         )
 
 

@@ -44,6 +44,42 @@ class _Window:
     closed: datetime | None = None
 
 
+class EdgeTelemetry:
+    """Counts what a feed's edge took and refused. A window closes with the message that fills it or finds it old."""
+
+    def __init__(self, settings: Drift, feed: str) -> None:
+        self._settings = settings
+        self._feed = feed
+        self._number = 0
+        self._opened: datetime | None = None
+        self._taken = 0
+        self._refused: Counter[str] = Counter()
+
+    def add(self, at: datetime, refusal: str = "") -> list[Publication]:
+        """Count one message; ``refusal`` is the error's code, "" for one that was taken."""
+        self._opened = self._opened or at
+        self._taken += not refusal
+        if refusal:
+            self._refused[refusal] += 1
+        total = self._taken + self._refused.total()
+        old = (at - self._opened).total_seconds() >= self._settings.window_seconds
+        if total < self._settings.window_messages and not old:
+            return []
+        body = {
+            "kind": "edge",
+            "feed": self._feed,
+            "window": self._number,
+            "from": self._opened.isoformat(),
+            "to": at.isoformat(),
+            "messages": total,
+            "refused": dict(self._refused),
+        }
+        self._number, self._opened, self._taken = self._number + 1, None, 0
+        self._refused.clear()
+        headers = {"feed": self._feed, "kind": "edge"}
+        return [Publication(TELEMETRY, self._feed.encode("utf-8"), json.dumps(body).encode("utf-8"), headers)]
+
+
 class IngestTelemetry:
     """Collects outcomes of one ingest stage into windows, one open window a feed."""
 

@@ -17,6 +17,8 @@ from engine.fhir.writer import dumps
 from engine.keys import resource_id
 
 _PREFERRED_USES = ("usual", "official", "", "secondary", "temp")
+_VOLATILE = ("id", "meta", "text")
+"""Left out of content ids: a server writes them anew whenever it sends the same thing."""
 _PREFERRED_TYPES = ("MR", "PI", "PT", "NI", "SS", "PN")
 """Kinds of number that name a person, best first: the hospital's own before the state's, as for PID-3."""
 
@@ -35,6 +37,36 @@ def from_content(resource_type: str, content: Any) -> str:
     """Id from what is said: equal JSON (whatever the order of its keys) gives the same id."""
     canonical = orjson.dumps(orjson.loads(dumps(content)), option=orjson.OPT_SORT_KEYS)
     return resource_id(resource_type, "content", hashlib.sha256(canonical).hexdigest())
+
+
+def with_id(resource: dict[str, Any]) -> dict[str, Any]:
+    """The resource with an id: its own, else one from its best identifier, else from its content."""
+    if "id" in resource:
+        return resource
+    return named(resource, id_by_identifier(resource) or id_by_content(resource))
+
+
+def id_by_identifier(resource: dict[str, Any]) -> str:
+    """Id from the identifier that names the resource best; "" when it has none."""
+    identifier = resource.get("identifier")
+    best = best_identifier(identifier if isinstance(identifier, list) else [identifier])
+    return from_identifier(resource["resourceType"], *best) if best else ""
+
+
+def id_by_content(resource: dict[str, Any], number: int = 1) -> str:
+    """Id from what a resource says; ``number`` parts the repeats of one message."""
+    said = {name: value for name, value in resource.items() if name not in _VOLATILE}
+    return from_content(resource["resourceType"], said if number == 1 else [said, number])
+
+
+def named(resource: dict[str, Any], made: str) -> dict[str, Any]:
+    """The resource under an id, which stands behind resourceType."""
+    kind = resource["resourceType"]
+    return {
+        "resourceType": kind,
+        "id": made,
+        **{k: v for k, v in resource.items() if k not in {"resourceType", "id"}},
+    }
 
 
 def best_identifier(identifiers: Any) -> tuple[str, str] | None:

@@ -8,13 +8,16 @@ with its FHIRPath. Extensions, profiles, narratives and contained resources leav
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from engine.errors import ReadError
 from engine.fhir import bundle as bundles
-from engine.fhir.ids import best_identifier
-from engine.fhir.inbound_bundle import NOT_STORED, Unbundled, unbundle
+from engine.fhir.ids import best_identifier, with_id
+from engine.fhir.inbound_bundle import NOT_STORED, Unbundled, dangling_issue, unbundle
+from engine.fhir.linking import Links
 from engine.fhir.notes import find_notes
 from engine.fhir.outcome import operation_outcome
 from engine.fhir.reader import Document, read_documents
@@ -91,15 +94,18 @@ def _single(resource: Json) -> Unbundled:
     if ready.resource is None:
         out.refused = 1
     else:
-        out.entries.append(bundles.put_entry(ready.resource))
-        out.places[f"{ready.kind}/{ready.resource['id']}"] = ready.kind
+        linked, dangling = Links().rewrite(ready.resource, None)
+        out.issues += [dangling_issue(ready.kind)] * len(dangling)
+        resource = with_id(linked)
+        out.entries.append(bundles.put_entry(resource))
+        out.places[f"{ready.kind}/{resource['id']}"] = ready.kind
     return out
 
 
 _NOT_WRITABLE = Issue(
     Severity.ERROR,
     "not-supported",
-    "Resource",
+    "",
     "Resources of this type tell a server's answer or a call's arguments; no server stores them",
     "Send clinical or administrative resources.",
 )
@@ -179,12 +185,19 @@ def key_of(entries: list[Json]) -> str:
     return ""
 
 
+_SEARCH = re.compile(r"Patient\?identifier=([^|&]+)\|([^|&]+)")
+
+
 def _key_of_reference(reference: Any) -> str:
     if not isinstance(reference, dict):
         return ""
-    target = parse_reference(_text(reference.get("reference")))
+    text = _text(reference.get("reference"))
+    target = parse_reference(text)
     if target.type == "Patient" and target.id:
         return f"Patient/{target.id}"
+    searched = _SEARCH.fullmatch(text)
+    if searched:
+        return patient_key(*(unquote(part) for part in searched.groups()))
     best = best_identifier([reference.get("identifier")])
     return patient_key(*best) if best and reference.get("type", "Patient") == "Patient" else ""
 

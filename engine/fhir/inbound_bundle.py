@@ -19,17 +19,18 @@ made to mean it by where it is written. Whatever does not go out is reported wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.fhir import bundle as bundles
 from engine.fhir.findings import fhirpath
+from engine.fhir.inbound_writes import Write, name_all
 from engine.fhir.linking import Links, valid_id
 from engine.fhir.ready import make_ready
+from engine.fhir.references import Form, parse_reference
 from engine.fhir.repair import repaired
 from engine.fhir.schema import elements
-from engine.keys import resource_id
 from engine.records import Issue, Severity, Unmapped
 
 Json = dict[str, Any]
@@ -48,7 +49,7 @@ _ENTRY_READ = frozenset({"fullUrl", "resource", "request"})
 _REQUEST_READ = frozenset({"method", "url", *_CONDITIONS})
 _ANSWERS = frozenset({"batch-response", "transaction-response", "searchset"})
 """Bundles in which an entry without a resource is what a server said of it."""
-NOT_STORED = frozenset({"OperationOutcome", "Parameters"})
+NOT_STORED = ("OperationOutcome", "Parameters")
 """Resources without an endpoint of their own (FHIR R4 §2.29, §2.27.6): a server refuses to write them."""
 
 
@@ -72,29 +73,18 @@ class Unbundled:
     refused: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One entry on its way: what is written where. ``target`` is how others refer to it."""
-
-    place: str
-    full_url: Any
-    resource: Json | None
-    request: Json
-    target: str
-
-
 def unbundle(bundle: Json) -> Unbundled:
     """Entries of the transaction that says what a Bundle says. The Bundle is not changed."""
     out = Unbundled()
     _header(bundle, out)
     kind = _bundle_kind(bundle, out)
-    links = Links()
-    writes: dict[str, _Write] = {}
-    for index, entry in _entries(bundle, out):
-        write = _entry(entry, kind, f"Bundle.entry[{index}]", out, links)
-        if write is not None:
-            _keep_one(writes, write, out, newest_first=kind == "history")
-    for write in sorted(writes.values(), key=_order):
+    writes = [
+        write
+        for index, entry in _entries(bundle, out)
+        if (write := _entry(entry, kind, f"Bundle.entry[{index}]", out)) is not None
+    ]
+    links = name_all(writes)
+    for write in sorted(_kept(writes, out, newest_first=kind == "history"), key=lambda w: w.order):
         out.entries.append(_linked(write, links, out))
         out.places[write.target] = f"{write.place}.resource"
     return out
@@ -156,7 +146,7 @@ def _entries(bundle: Json, out: Unbundled) -> Iterator[tuple[int, Json]]:
             out.unmapped.append(Unmapped(place, "no object"))
 
 
-def _entry(entry: Json, kind: str, place: str, out: Unbundled, links: Links) -> _Write | None:
+def _entry(entry: Json, kind: str, place: str, out: Unbundled) -> Write | None:
     resource = entry.get("resource")
     if _is_outcome(entry) or (kind in _ANSWERS and is_empty(resource)):
         out.unmapped.append(Unmapped(place, "a server's answer, not something to write"))
@@ -165,10 +155,10 @@ def _entry(entry: Json, kind: str, place: str, out: Unbundled, links: Links) -> 
     _report_beside(entry, _ENTRY_READ, place, out)
     _report_beside(request, _REQUEST_READ, f"{place}.request", out)
     if isinstance(resource, dict) and resource:
-        return _resource_entry(resource, request, kind, entry.get("fullUrl"), place, out, links)
+        return _resource_entry(resource, request, kind, entry.get("fullUrl"), place, out)
     url = request.get("url")
     if request.get("method") == "DELETE" and isinstance(url, str) and url:
-        return _Write(place, None, None, {"method": "DELETE", "url": url, **_conditions(request)}, url)
+        return Write(place, None, None, {"method": "DELETE", "url": url, **_conditions(request)})
     _leave_out(place, "there is nothing in it to write", out)
     return None
 
@@ -184,15 +174,11 @@ def _is_outcome(entry: Json) -> bool:
 
 
 def _resource_entry(
-    resource: Json, request: Json, kind: str, full_url: Any, place: str, out: Unbundled, links: Links
-) -> _Write | None:
+    resource: Json, request: Json, kind: str, full_url: Any, place: str, out: Unbundled
+) -> Write | None:
     method = "PUT" if kind == "history" else request.get("method", "PUT")
     url = request["url"] if isinstance(request.get("url"), str) and kind != "history" else ""
-    if (
-        method not in ("PUT", "POST", "PATCH")
-        or "$" in url
-        or (resource.get("resourceType") in NOT_STORED and method != "PATCH")
-    ):
+    if not _writes(method, url, resource.get("resourceType")):
         _leave_out(place, "it asks a server for something or tells its answer, and writes nothing", out)
         return None
     ready = make_ready(
@@ -206,12 +192,16 @@ def _resource_entry(
         return None
     if method == "PATCH":
         out.issues.append(_issue("patch", place, "A PATCH was passed on; a replay applies it again"))
-        return _Write(
-            place, full_url, ready.resource, {"method": "PATCH", "url": url, **_conditions(request)}, url
-        )
-    target, made = _request(method, url, request, ready.resource)
-    links.add(full_url, ready.kind, ready.old_id, target)
-    return _Write(place, full_url, ready.resource, made, target)
+        return Write(place, full_url, ready.resource, {"method": "PATCH", "url": url, **_conditions(request)})
+    made = {"method": method, "url": url, **_conditions(request)}
+    return Write(place, full_url, ready.resource, made, old_id=ready.old_id)
+
+
+def _writes(method: Any, url: str, kind: Any) -> bool:
+    """Whether a request writes a resource, or patches one by the means of R4 (§3.1.0.7.1)."""
+    if method == "PATCH":
+        return kind in ("Binary", "Parameters") and parse_reference(url).form in {Form.RELATIVE, Form.SEARCH}
+    return method in ("PUT", "POST") and "$" not in url and kind not in NOT_STORED
 
 
 def _named_by(url: str, resource: Json) -> str:
@@ -222,18 +212,6 @@ def _named_by(url: str, resource: Json) -> str:
     )
 
 
-def _request(method: str, url: str, request: Json, resource: Json) -> tuple[str, Json]:
-    """How others refer to the entry, and its request; see the table at the head of this module."""
-    kind, conditions = resource["resourceType"], _conditions(request)
-    if method == "POST" and "ifNoneExist" in conditions:
-        urn = f"urn:uuid:{resource_id('Entry', kind, conditions['ifNoneExist'])}"
-        return urn, {"method": "POST", "url": kind, **conditions}
-    if method == "PUT" and url.startswith(f"{kind}?"):
-        return f"urn:uuid:{resource_id('Entry', url)}", {"method": "PUT", "url": url, **conditions}
-    target = f"{kind}/{resource['id']}"
-    return target, {"method": "PUT", "url": target, **conditions}
-
-
 def _conditions(request: Json) -> Json:
     return {
         name: request[name]
@@ -242,37 +220,36 @@ def _conditions(request: Json) -> Json:
     }
 
 
-def _keep_one(writes: dict[str, _Write], write: _Write, out: Unbundled, *, newest_first: bool) -> None:
+def _kept(writes: list[Write], out: Unbundled, *, newest_first: bool) -> Iterable[Write]:
     """A transaction writes nothing twice (§3.1.0.11.2): the newer of two stays, and equal ones are one."""
-    other = writes.setdefault(write.target, write)
-    if other is write or (other.resource == write.resource and other.request == write.request):
-        return
-    stays, goes = (other, write) if newest_first else (write, other)
-    writes[write.target] = stays
-    out.issues.append(
-        _issue(
-            "duplicate-resource", goes.place, "Another entry writes the same resource; the newer one was kept"
-        )
-    )
-    out.unmapped.append(Unmapped(f"{goes.place}.resource", "another entry writes the same resource"))
+    kept: dict[str, Write] = {}
+    for write in reversed(writes) if newest_first else writes:
+        other = kept.get(write.target)
+        kept[write.target] = write
+        if other is not None and other.resource != write.resource:
+            message = "Another entry writes the same resource; the newer one was kept"
+            out.issues.append(_issue("duplicate-resource", other.place, message))
+            out.unmapped.append(Unmapped(f"{other.place}.resource", "another entry writes the same resource"))
+    return kept.values()
 
 
-def _order(write: _Write) -> tuple[int, str, str]:
-    kind = write.resource["resourceType"] if write.resource is not None else "~"
-    return bundles.order((kind, write.target))
-
-
-def _linked(write: _Write, links: Links, out: Unbundled) -> Json:
+def _linked(write: Write, links: Links, out: Unbundled) -> Json:
     if write.resource is None:
         return {"request": write.request}
     resource, dangling = links.rewrite(write.resource, write.full_url)
-    for _ in dangling:
-        message = "A URN that no entry of the Bundle answers to; it was kept as a logical reference"
-        out.issues.append(_issue("ref-unresolved", f"{write.place}.resource", message))
-    full_url = write.target if write.target.startswith("urn:") else bundles.BASE + write.target
+    out.issues += [dangling_issue(f"{write.place}.resource")] * len(dangling)
+    if write.request["method"] == "PATCH":
+        return {"resource": resource, "request": write.request}
     if write.target.startswith("urn:"):  # the server gives the id
-        resource = {k: v for k, v in resource.items() if k != "id"}
-    return {"fullUrl": full_url, "resource": resource, "request": write.request}
+        nameless = {k: v for k, v in resource.items() if k != "id"}
+        return {"fullUrl": write.target, "resource": nameless, "request": write.request}
+    return {"fullUrl": bundles.BASE + write.target, "resource": resource, "request": write.request}
+
+
+def dangling_issue(place: str) -> Issue:
+    """A reference by URN that nothing in the message answers to."""
+    message = "A URN that no entry of the message answers to; it was kept as a logical reference"
+    return _issue("ref-unresolved", place, message)
 
 
 def is_empty(value: Any) -> bool:

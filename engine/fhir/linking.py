@@ -33,7 +33,7 @@ def with_valid_ids(resource: Json) -> tuple[Json, bool]:
     """
     replaced = {
         text: f"{found[1]}/{valid_id(found[1], found[2])}"
-        for text in _references(resource)
+        for text in references(resource)
         if (found := _ODD_REFERENCE.fullmatch(text))
         and is_resource(found[1])
         and not PRIMITIVES["id"].fullmatch(found[2])
@@ -74,7 +74,7 @@ class Links:
         """
         replaced: dict[str, str] = {}
         dangling: list[str] = []
-        for text in _references(resource):
+        for text in references(resource):
             found = self.resolve(text, full_url)
             if found:
                 replaced[text] = found
@@ -86,18 +86,18 @@ class Links:
         return _logical(_replace(resource, changed), frozenset(dangling)), sorted(set(dangling))
 
 
-def _references(node: Any) -> Iterator[str]:
-    """Reference.reference and Attachment.url values: what a server rewrites in a transaction."""
+def references(node: Any) -> Iterator[str]:
+    """Texts of Reference.reference and Attachment.url values: what a server rewrites in a transaction."""
     if isinstance(node, dict):
         for name, value in node.items():
             if isinstance(value, str):
                 if name == "reference" or (name == "url" and value.startswith("urn:uuid:")):
                     yield value
             elif isinstance(value, dict | list):
-                yield from _references(value)
+                yield from references(value)
     elif isinstance(node, list):
         for item in node:
-            yield from _references(item)
+            yield from references(item)
 
 
 def _replace(node: Any, replaced: Mapping[str, str]) -> Any:

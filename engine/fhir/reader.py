@@ -123,15 +123,49 @@ def _parse(text: str) -> _Value:
         TooLargeError: nested deeper than can be read at all.
     """
     try:
-        return _Value(_load(text, strict=True))
+        return _whole_characters(_load(text, strict=True), text)
     except json.JSONDecodeError as fault:
         try:
-            return _Value(_load(text, strict=False), (_CONTROLS,))
+            return _whole_characters(_load(text, strict=False), text, _CONTROLS)
         except json.JSONDecodeError:
             raise NotFhirError(
                 f"No JSON: {_kind(fault)} in line {fault.lineno}, column {fault.colno}",
                 action="Send one valid JSON document (RFC 8259), or NDJSON with one a line.",
             ) from None
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF = re.compile("[\ud800-\udfff]")
+_HALVES = Issue(
+    Severity.WARNING,
+    "half-character",
+    "",
+    "Strings hold halves of surrogate pairs, which are no characters; they were replaced by U+FFFD",
+    "Correct what writes the JSON: it cut a text in the middle of a character.",
+)
+
+
+def _whole_characters(value: Any, text: str, *issues: Issue) -> _Value:
+    """The value without lone surrogates, which JSON can escape and no encoding can hold (RFC 8259 §8.2)."""
+    if not _SURROGATE.search(text):
+        return _Value(value, issues)
+    whole = _replace_halves(value)
+    return _Value(value, issues) if whole == value else _Value(whole, (*issues, _HALVES))
+
+
+def _replace_halves(node: Any) -> Any:
+    if isinstance(node, str):
+        return _HALF.sub("\ufffd", node)
+    if isinstance(node, list):
+        return [_replace_halves(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    made = {_replace_halves(name): _replace_halves(value) for name, value in node.items()}
+    if isinstance(node, DuplicateNames):
+        marked = DuplicateNames(made)
+        marked.lost = node.lost
+        return marked
+    return made
 
 
 def _load(text: str, *, strict: bool) -> Any:

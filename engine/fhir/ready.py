@@ -1,4 +1,4 @@
-"""One resource made ready to leave: valid, with an id, and with a report of all that was done to it."""
+"""One resource made ready to leave: valid, and with a report of all that was done to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from engine.fhir import ids
 from engine.fhir.linking import valid_id, with_valid_ids
 from engine.fhir.repair import repaired
 from engine.fhir.schema import is_resource
@@ -17,8 +16,6 @@ from engine.records import Issue, Severity, Unmapped
 Json = dict[str, Any]
 
 _INDEX = re.compile(r"\[\d+\]")
-_VOLATILE = ("id", "meta", "text")
-"""Left out of content ids: a server writes them anew whenever it sends the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Ready:
     """A resource to be written, or None with the reason as the last issue.
 
     Attributes:
-        resource: valid R4 with an id.
+        resource: valid R4; it has an id if it came with one or the request named one.
         kind: its resourceType, "" when R4 has no such type.
         old_id: the id it came with; "" if none.
         issues, unmapped: locations are FHIRPaths from the document's root.
@@ -40,7 +37,7 @@ class Ready:
 
 
 def make_ready(resource: Json, place: str = "", forced_id: str = "") -> Ready:
-    """Validate, repair and name one resource.
+    """Validate and repair one resource.
 
     Args:
         resource: as read; it is not changed.
@@ -64,9 +61,8 @@ def make_ready(resource: Json, place: str = "", forced_id: str = "") -> Ready:
     done = repaired(named)
     issues += done.issues
     unmapped += [Unmapped(path, _reason(path, reason)) for path, reason in done.lost]
-    finished = _with_id(done.resource, given) if done.resource is not None else None
     return Ready(
-        finished,
+        done.resource,
         given,
         old_id,
         tuple(relocate(_telling_version(issue), given, place) for issue in issues),
@@ -86,19 +82,6 @@ def without_indexes(path: str) -> str:
 
 def _moved(location: str, root: str, place: str) -> str:
     return place + location.removeprefix(root) if place else location
-
-
-def _with_id(resource: Json, kind: str) -> Json:
-    """The resource with an id: its own, else one from its best identifier, else from its content."""
-    if "id" in resource:
-        return resource
-    identifier = resource.get("identifier")
-    best = ids.best_identifier(identifier if isinstance(identifier, list) else [identifier])
-    if best is not None:
-        made = ids.from_identifier(kind, *best)
-    else:
-        made = ids.from_content(kind, {k: v for k, v in resource.items() if k not in _VOLATILE})
-    return {"resourceType": kind, "id": made, **{k: v for k, v in resource.items() if k != "resourceType"}}
 
 
 def _reason(path: str, reason: str) -> str:

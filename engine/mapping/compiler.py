@@ -237,7 +237,7 @@ class Compiler:
 
     def __init__(self, tables: TableSet, base: str, authorities: dict[str, str] | None = None) -> None:
         self.tables = tables
-        self.extension_base = f"{base}extension{base[-1]}"
+        self.extension_base = f"{base}StructureDefinition/"
         self.systems = Systems(tables.systems, base)
         self.naming = Naming(tables.authorities, base, authorities)
         self.aliases = {line["name"].upper(): line["system"] for line in tables.systems}

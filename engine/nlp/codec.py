@@ -17,7 +17,8 @@ _ACTION = "Only the ingest stages may write to notes.clinical; see docs/topics.m
 
 def note_to_json(note: Note) -> bytes:
     """UTF-8 JSON with the fields of :class:`engine.records.Note`; empty ones are left out."""
-    return orjson.dumps({key: value for key, value in dataclasses.asdict(note).items() if value != ""})
+    fields = dataclasses.asdict(note).items()
+    return orjson.dumps({key: value for key, value in fields if value != "" or key in _REQUIRED})
 
 
 def note_from_json(payload: bytes) -> Note:

@@ -4,8 +4,6 @@ A test module asks for it with ``pytest_plugins = ("kafka.plugin",)``.
 """
 
 import os
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -42,11 +40,11 @@ def real_kafka(real_node):
     return settings(brokers=real_node)
 
 
-@contextmanager
-def own_real_kafka(folder: Path):
+@pytest.fixture
+def killable_kafka(tmp_path):
     """A real Kafka that the test may kill: the node and its settings."""
     _need_local_kafka()
-    with local.LocalKafka(folder / "data", log_to=folder / "server.log") as node:
+    with local.LocalKafka(tmp_path / "data", log_to=tmp_path / "server.log") as node:
         yield node, settings(brokers=node.address)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.drift.events import to_publication
 from engine.drift.monitors import Monitors, expand, spread
-from engine.drift.telemetry import IngestTelemetry
+from engine.drift.telemetry import EdgeTelemetry, IngestTelemetry
 from engine.errors import ReadError
 from engine.records import DriftEvent, Outcome, Record
 from engine.settings import Drift, Settings
@@ -54,6 +54,39 @@ def test_a_shift_half_way_makes_an_event_of_its_monitor(monitor, change):
     assert {e.monitor for e in found} == {monitor}
     assert all(e.window >= 20 for e in found)
     assert found[0].after > found[0].before + 0.05
+
+
+def test_empty_fields_are_watched_one_by_one():
+    """An engineer learns which field the sender stopped to fill."""
+    before = [window(n) for n in range(20)]
+    after = [{**window(n), "empty_required": {"PID-7": 30, "PID-8": 0}} for n in range(20, 40)]
+    assert {e.detail.get("field") for e in events_of(before + after)} == {"PID-7"}
+
+
+def test_refusals_at_the_edge_are_watched():
+    """A sender that starts to send garbage is noticed, though none of it reaches a worker."""
+    windows = [
+        {
+            "kind": "edge",
+            "feed": "f",
+            "window": n,
+            "to": T0.isoformat(),
+            "messages": 50,
+            "refused": {"not-hl7": k},
+        }
+        for n, k in enumerate([0] * 20 + [20] * 10)
+    ]
+    assert [e.monitor for e in events_of(windows)][:1] == ["refused-rate"]
+
+
+def test_edge_window_closes_by_count_and_by_age():
+    """The edge tells what it took and refused, without any clock of its own."""
+    edge = EdgeTelemetry(Drift(window_messages=2, window_seconds=30), "f")
+    assert edge.add(T0) == []
+    body = json.loads(edge.add(T0, "not-hl7")[0].value)
+    assert (body["messages"], body["refused"]) == (2, {"not-hl7": 1})
+    edge.add(T0)
+    assert edge.add(T0 + timedelta(seconds=31)) != []
 
 
 def test_codes_met_while_learning_are_familiar():

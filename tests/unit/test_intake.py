@@ -54,7 +54,7 @@ class Log:
 
 
 def reception(intake, log) -> Reception:
-    return Reception(intake, log, Clock(), "emr")
+    return Reception(intake, log, Clock(), "emr", Settings().drift)
 
 
 def test_key_at_the_edge_is_the_patient_that_the_mapper_makes(intake, mapper):
