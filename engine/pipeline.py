@@ -20,7 +20,7 @@ from engine.feeds import FeedProfile
 from engine.fhir.bundle import transaction
 from engine.fhir.inbound import process_fhir
 from engine.fhir.notes import notes_of
-from engine.fhir.validate import repair
+from engine.fhir.validate import repaired
 from engine.hl7v2 import er7
 from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
@@ -94,7 +94,9 @@ class Pipeline:
     def _completed(self, mapped: Mapped) -> list[tuple[dict[str, Any], str, list[Issue]]]:
         """(resource, location of the segment that made it, issues), Provenance last."""
         resources = list(mapped.resources)
-        provenances = [r for r in resources if r["resourceType"] == "Provenance"]
+        # FHIR wants to know when a Provenance was recorded, and no clock may be asked here: without a time
+        # in the message there is none.
+        provenances = [r for r in resources if r["resourceType"] == "Provenance" and "recorded" in r]
         others = [r for r in resources if r["resourceType"] != "Provenance"]
         if self._settings.mapping.provenance and provenances:
             for provenance in provenances:
@@ -115,12 +117,16 @@ class Pipeline:
         lost: list[Unmapped] = []
         for resource, location, found in completed:
             issues += found
-            repaired, repairs = repair(resource)
-            issues += [dataclasses.replace(i, location=location or i.location) for i in repairs]
-            if repaired is None:
+            mended = repaired(resource)
+            issues += [
+                dataclasses.replace(i, location=location or i.location, message=f"{i.location}: {i.message}")
+                for i in mended.issues
+            ]
+            lost += [Unmapped(location, f"{path}: {reason}") for path, reason in mended.lost]
+            if mended.resource is not None:
+                resources.append(mended.resource)
+            elif not mended.lost:
                 lost.append(Unmapped(location, f"no valid {resource['resourceType']} could be made"))
-            else:
-                resources.append(repaired)
         return resources, issues, lost
 
     def _notes(

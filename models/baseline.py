@@ -19,8 +19,8 @@ from models.lexicon.words import Found, Rule, WordRules
 
 MODEL_ID = "wardstream-rules"
 
-# How often each kind of rule is right, by label. Rough: from the precision of each rule on the development
-# corpora (bench/eval_baseline.py --rules) and, for ward notes, on this project's own; see there.
+# How often each kind of rule is right. Rough: between its precision on the development corpora, which draw spans
+# their own way (bench/eval_baseline.py --rules), and on this project's ward notes, where it is near 1.
 SCORES: dict[Rule, float] = {
     Rule.LISTED: 0.8,
     Rule.BUILT: 0.6,

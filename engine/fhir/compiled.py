@@ -8,7 +8,7 @@ from functools import cache
 from engine.fhir import schema
 from engine.fhir.invariants import ADVICE, DATA_TYPES, PROFILES
 from engine.fhir.invariants_resources import RESOURCES
-from engine.fhir.primitives import TESTS, Test, format_test
+from engine.fhir.primitives import TESTS, Test, element_id, format_test
 
 
 class Slot:
@@ -33,6 +33,8 @@ def _primitive_test(element: schema.Element) -> Test:
     codes = element.codes
     if codes is not None:
         return lambda value: type(value) is str and value in codes
+    if element.name == "id" and element.types[0] == "string":
+        return element_id
     return format_test(element.format) if element.format else TESTS[element.types[0]]
 
 

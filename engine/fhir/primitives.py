@@ -42,7 +42,13 @@ def _pattern(type_name: str) -> Test:
 
 
 def _text(value: Any) -> bool:
-    return type(value) is str and value != "" and (value.isprintable() or _TEXT(value) is not None)
+    """Text with something to see in it: white space alone is as good as nothing (FHIR R4 §2.24.0.1)."""
+    return type(value) is str and value.strip() != "" and (value.isprintable() or _TEXT(value) is not None)
+
+
+def element_id(value: Any) -> bool:
+    """Element.id is a string without blanks (FHIR R4 §2.24.1.1)."""
+    return _text(value) and not any(map(str.isspace, value))
 
 
 _TEXT = PRIMITIVES["string"].fullmatch
@@ -171,8 +177,8 @@ def fault(type_name: str, value: Any) -> tuple[str, str]:
     if not isinstance(value, wanted) or (is_bool and type_name != "boolean"):
         names = {bool: "true or false", str: "a JSON string", int: "a JSON number"}
         return "wrong-type", f"{type_name} must be {names[wanted[0]]}, not {kind_of(value)}"
-    if value == "":
-        return "empty", "The value is an empty string"
+    if isinstance(value, str) and not value.strip():
+        return "empty", "The value is an empty string, or blanks alone"
     return "format", f"The value is no {type_name}: expected {_MEANT[type_name]}"
 
 

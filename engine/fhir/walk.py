@@ -15,7 +15,7 @@ from engine.fhir import references, schema
 from engine.fhir.compiled import Rule, Slot, rule_for
 from engine.fhir.findings import Finding, Where, fhirpath
 from engine.fhir.invariants import ADVICE, Invariant, Json
-from engine.fhir.primitives import TESTS, fault, kind_of
+from engine.fhir.primitives import TESTS, element_id, fault, kind_of
 from engine.fhir.references import Form
 from engine.records import Severity
 
@@ -250,7 +250,7 @@ class _Walk:
             self.add("single-expected", "An array where the element may not repeat", where)
             return
         code, message = fault(slot.type, value)
-        if code == "format" and slot.test is not TESTS[slot.type]:
+        if code == "format" and slot.test not in (TESTS[slot.type], element_id):
             code, message = "code", "The code is not of the required value set"
         self.add(code, message, where)
 

@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import orjson
 
-_SAFE_DIGITS = 18
-"""Longer whole numbers leave 64 bits, which orjson can't write; FHIR decimals have at most 18 digits."""
+_PLAIN_DIGITS = 18
+"""Decimals are written without exponent up to so many places; FHIR's have at most 18 digits."""
+_INT64 = 2**63 - 1
 
 
 class ExactDecimal(Decimal):
@@ -45,10 +46,32 @@ def dumps(value: Any, *, pretty: bool = False) -> bytes:
         pretty: indented by two blanks, for people.
 
     Raises:
-        TypeError: a value of another type, a Decimal that is not finite, an int beyond 64 bits, or a str that
-            UTF-8 can't hold.
+        TypeError: a value of another type, a Decimal that is not finite, or a str that UTF-8 can't hold.
     """
-    return orjson.dumps(value, default=_other, option=orjson.OPT_INDENT_2 if pretty else None)
+    option = orjson.OPT_INDENT_2 if pretty else None
+    try:
+        return orjson.dumps(value, default=_other, option=option)
+    except TypeError:
+        if not _has_big_integer(value):
+            raise
+        return orjson.dumps(_as_decimals(value), default=_other, option=option)
+
+
+def _has_big_integer(node: Any) -> bool:
+    if isinstance(node, dict):
+        return any(map(_has_big_integer, node.values()))
+    if isinstance(node, list):
+        return any(map(_has_big_integer, node))
+    return isinstance(node, int) and abs(node) > _INT64
+
+
+def _as_decimals(node: Any) -> Any:
+    """Whole numbers beyond 64 bits, which orjson can't write, as Decimals, which it can be told to."""
+    if isinstance(node, dict):
+        return {name: _as_decimals(value) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_as_decimals(value) for value in node]
+    return ExactDecimal(str(node)) if isinstance(node, int) and abs(node) > _INT64 else node
 
 
 def _other(value: Any) -> orjson.Fragment:
@@ -61,7 +84,7 @@ def lexeme(number: Decimal) -> str:
     """The JSON number of a Decimal with all its digits: ``1.50``, ``0.0000001``, ``1E+20``."""
     if isinstance(number, ExactDecimal):
         return number.lexeme
-    plain = -_SAFE_DIGITS <= number.adjusted() <= _SAFE_DIGITS and not _has_positive_exponent(number)
+    plain = -_PLAIN_DIGITS <= number.adjusted() <= _PLAIN_DIGITS and not _has_positive_exponent(number)
     return format(number, "f") if plain else str(number)
 
 

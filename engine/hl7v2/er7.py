@@ -142,6 +142,10 @@ def _lines(text: str, issues: list[Issue]) -> list[str]:
             if _SEGMENT_START.match(line):
                 lines.append(line)
                 continue
+            if _SEGMENT_START.match(line.upper()):
+                lines.append(line[:3].upper() + line[3:])
+                _report_case(issues, lines)
+                continue
         elif not lines:
             lines.append(line)
             continue
@@ -163,6 +167,18 @@ def _lines(text: str, issues: list[Issue]) -> list[str]:
             )
         )
     return lines
+
+
+def _report_case(issues: list[Issue], lines: list[str]) -> None:
+    issues.append(
+        Issue(
+            Severity.WARNING,
+            "segment-case",
+            _segment_location(lines),
+            "The segment id is not in capital letters; it was read as if it were",
+            "Ask the sender to write segment ids in capital letters (HL7 v2.5.1 §2.5.1).",
+        )
+    )
 
 
 def _segment_location(lines: list[str]) -> str:

@@ -22,33 +22,40 @@ def fill_required(resource: dict[str, Any], location: str) -> list[Issue]:
     A CodeableConcept gets the code ``unknown``, any other element that may carry an extension gets
     data-absent-reason. Codes with a required binding are the tables' business: each has a default row.
     """
-    issues = []
-    for name, element in schema.elements(resource["resourceType"]).items():
-        if element.min < 1 or name in resource or f"_{name}" in resource or element.codes is not None:
-            continue
-        value: Any
-        kind = element.types[0]
-        absent = {"extension": [{"url": ABSENT_REASON, "valueCode": "unknown"}]}
-        if kind == "CodeableConcept":
-            value = {"coding": [dict(_ABSENT_CODING)]}
-        elif kind in schema.PRIMITIVES:
-            name = f"_{name}"  # noqa: PLW2901 - the twin of the primitive carries the extension
-            value = absent
-        elif kind == "Reference":
-            value = absent
-        else:
-            continue
-        resource[name] = [value] if element.max is None else value
-        issues.append(
-            Issue(
-                Severity.INFORMATION,
-                "required-absent",
-                location,
-                f"{resource['resourceType']}.{name.lstrip('_')} is required and the message does not tell it; "
-                "it was marked as unknown",
-            )
+    return [
+        Issue(
+            Severity.INFORMATION,
+            "required-absent",
+            location,
+            f"{resource['resourceType']}.{name} is required and the message does not tell it; it was marked as unknown",
         )
-    return issues
+        for name in _fill(resource, resource["resourceType"])
+    ]
+
+
+def _fill(holder: dict[str, Any], type_name: str) -> list[str]:
+    """Fill the missing required elements of one object; returns their names."""
+    filled = []
+    for name, element in schema.elements(type_name).items():
+        twin = f"_{name}"
+        if element.min < 1 or name in holder or twin in holder or element.codes is not None:
+            continue
+        kind = element.types[0]
+        absent: dict[str, Any] = {"extension": [{"url": ABSENT_REASON, "valueCode": "unknown"}]}
+        if kind == "CodeableConcept":
+            absent = {"coding": [dict(_ABSENT_CODING)]}
+        elif kind == "BackboneElement":
+            absent = {}
+            _fill(absent, element.content)
+            if not absent:
+                continue
+        elif kind in schema.PRIMITIVES:
+            name = twin  # noqa: PLW2901 - the twin of a primitive carries the extension
+        elif kind not in {"Reference", "Attachment"}:
+            continue
+        holder[name] = [absent] if element.max is None else absent
+        filled.append(name.lstrip("_"))
+    return filled
 
 
 def assembler(version: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from engine.records import Assertion, Label, Span
 
 _TRIGGERS = trigger_table()
 
-# What a section says of findings that no trigger speaks of. "": any other label.
+# What a section says of findings that no trigger speaks of.
 _PLANNED = dict.fromkeys((Label.TEST, Label.PROCEDURE), Assertion.HYPOTHETICAL)
 _ALL_HISTORICAL = dict.fromkeys((Label.PROBLEM, Label.PROCEDURE), Assertion.HISTORICAL)
 SECTION_MEANS: Mapping[str, Mapping[Label, Assertion]] = {

@@ -1,6 +1,6 @@
 """Finds what has a form rather than a name: doses, routes and frequencies, values with units, vital signs.
 
-All patterns are linear: no run of characters can be matched in two ways.
+Every run is bounded, so that no text makes a pattern run away.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ pytestmark = [
 
 
 def maccrobat():
-    return [path.read_text(encoding="utf-8") for path in sorted((CORPORA / "maccrobat2020" / "dev").glob("*.txt"))]
+    return [
+        path.read_text(encoding="utf-8") for path in sorted((CORPORA / "maccrobat2020" / "dev").glob("*.txt"))
+    ]
 
 
 def visit_notes():
@@ -37,7 +39,12 @@ def test_whole_documents_give_valid_bundles(texts):
     for text in texts():
         reading = read_note(Note("n", text, document="DocumentReference/d"), extractor.spans(text))
         found = annotate(
-            reading, extractor.info, terms, base="urn:wardstream:", min_score=0.5, recorded="2026-03-04T05:06:07Z"
+            reading,
+            extractor.info,
+            terms,
+            base="urn:wardstream:",
+            min_score=0.5,
+            recorded="2026-03-04T05:06:07Z",
         )
         assert found.bundle is not None
         assert validate_bundle(found.bundle, closed=False) == []

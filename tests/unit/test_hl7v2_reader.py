@@ -92,6 +92,16 @@ def test_line_break_inside_a_value_is_kept_and_reported():
     assert m.segments[2].id == "NTE"
 
 
+def test_segment_ids_in_small_letters_are_read_and_reported():
+    """A sender's habit must not turn a segment into a line of the one before it."""
+    m = message("pid|1||7", "Obx|1")
+    assert [s.id for s in m.segments[1:]] == ["PID", "OBX"]
+    assert [(i.code, i.location) for i in m.issues] == [
+        ("segment-case", "PID[1]"),
+        ("segment-case", "OBX[1]"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "location"),
     [

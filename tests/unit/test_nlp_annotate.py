@@ -1,5 +1,6 @@
 """The stage that turns notes into resources, audit records and telemetry."""
 
+import dataclasses
 import hashlib
 import hmac
 import json
@@ -186,6 +187,17 @@ async def test_redelivery_gives_the_same_bundle():
     first = (await stage_with().handle(record_of()))[0]
     second = (await stage_with().handle(record_of(timestamp=NOW + timedelta(days=1))))[0]
     assert first.value == second.value
+
+
+async def test_a_note_without_a_full_time_is_recorded_when_its_record_was():
+    """Provenance.recorded must be an instant: a bare date is none, so the record's time stands in."""
+    note = dataclasses.replace(NOTE, written_at="2026-03-04")
+    resources = (await stage_with().handle(record_of(note)))[0]
+    entries = [entry["resource"] for entry in orjson.loads(resources.value)["entry"]]
+    (provenance,) = [r for r in entries if r["resourceType"] == "Provenance"]
+    assert provenance["recorded"] == "2026-03-04T05:06:07.000+00:00"
+    (condition,) = [r for r in entries if r["resourceType"] == "Condition"]
+    assert condition["recordedDate"] == "2026-03-04"
 
 
 async def test_telemetry_closes_a_window_by_count():
