@@ -114,6 +114,14 @@ def _audit_key(settings: Settings) -> bytes:
     return secrets.token_bytes(32)
 
 
+def _never_await(settings: Settings) -> set[str]:
+    """Stages that only compute: the runner may put their large records into a thread."""
+    stages = {Role.INGEST_HL7V2.value, Role.INGEST_FHIR.value}
+    if settings.nlp.extractor == "rules":
+        stages.add(Role.ANNOTATE.value)
+    return stages
+
+
 class Engine:
     """A running engine: its addresses are known once it is ready.
 
@@ -168,7 +176,7 @@ class Engine:
                 kafka,
                 publisher,
                 services=services,
-                beside_loop={"ingest-hl7v2", "ingest-fhir"},
+                beside_loop=_never_await(self.settings),
                 jobs=[job(self) for job in jobs],
                 on_ready=lambda: on_ready(self),
             )

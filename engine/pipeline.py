@@ -21,6 +21,7 @@ from engine.fhir.bundle import transaction
 from engine.fhir.inbound import process_fhir
 from engine.fhir.notes import notes_of
 from engine.fhir.validate import repaired
+from engine.fhir.writer import dumps
 from engine.hl7v2 import er7
 from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
@@ -73,6 +74,8 @@ class Pipeline:
         mapped = self._mapper.map(message, profile)
         resources, issues, lost = self._valid(self._completed(mapped))
         bundle = transaction(resources)
+        if lost or len(resources) < len(mapped.resources):
+            lost += _vanished(message, mapped, bundle)
         system_value = mapped.patient
         return Outcome(
             accepted=True,
@@ -160,6 +163,21 @@ def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
         error_action=error.action,
         retryable=error.retryable,
     )
+
+
+def _vanished(message: Message, mapped: Mapped, bundle: dict[str, Any]) -> list[Unmapped]:
+    """Leaves whose text was mapped and went with a part that could not be emitted."""
+    before, after = (str(dumps(part), "utf-8") for part in (list(mapped.resources), bundle))
+    return [
+        Unmapped(location, "invalid: what it was mapped to could not be emitted")
+        for location, leaf in message.located_leaves()
+        if leaf.used and (text := json_text(leaf.text)) in before and text not in after
+    ]
+
+
+def json_text(text: str) -> str:
+    """A text as it stands inside a JSON string."""
+    return str(dumps(text), "utf-8")[1:-1]
 
 
 def _empty_required(message: Message) -> tuple[str, ...]:

@@ -18,13 +18,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.app.base import BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from adapters.kafka.client import bootstrap, hush
 from adapters.kafka.raw import record_of
-from adapters.kafka.topics import group_of, physical
+from adapters.kafka.topics import group_of, physical, unreachable
 from engine.records import Record
 from engine.settings import Kafka
 
@@ -66,7 +67,15 @@ class Feed:
         self._app.on_partitions_revoked.connect(self._revoked)
 
     async def start(self) -> None:
-        await self._app.start()
+        """Connect and ask for partitions; they come later.
+
+        Raises:
+            UnreachableError: the brokers did not let us.
+        """
+        try:
+            await self._app.start()
+        except (KafkaError, OSError) as error:
+            raise unreachable(self._kafka, "read " + self.topic, error) from error
 
     async def stop(self) -> None:
         """Leave the group and close the connections."""
@@ -161,6 +170,23 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped library
             await self.wait_first(self._released.wait(), self.suspend_flow.wait(), timeout=timeout)
             return {}, self._get_active_partitions()
         return await super()._wait_next_records(min(timeout, _FETCH_WAIT))
+
+    async def _drain_messages(self, fetcher: Any) -> None:
+        """Faust's loop without the four futures that it makes for every record to watch for a rebalance.
+
+        They are not needed: during a rebalance the delivery of a record waits for the flow to be resumed, and the
+        stream then passes over what belongs to an earlier generation.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for place, message in self.getmany(timeout=_FETCH_WAIT):
+                    reached = self._read_offset[place]
+                    if reached is None or message.offset >= reached:
+                        await self.callback(message)
+                        self._read_offset[place] = message.offset
+        except (*self.consumer_stopped_errors, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
 
     async def commit_offsets(self, offsets: Mapping[TP, int]) -> bool:
         return bool(await self._commit(offsets))

@@ -31,13 +31,13 @@ class LogOffsets:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
-        timeout_ms = int(kafka.admin_timeout * 1000)
-        self._consumer = AIOKafkaConsumer(
-            **connection(kafka), request_timeout_ms=timeout_ms, enable_auto_commit=False
-        )
-        self._admin = AIOKafkaAdminClient(**connection(kafka), request_timeout_ms=timeout_ms)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
 
     async def start(self) -> None:
+        options = {**connection(self._kafka), "request_timeout_ms": int(self._kafka.admin_timeout * 1000)}
+        self._consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**options)
         try:
             async with asking(self._kafka, "connect"):
                 await self._consumer.start()
@@ -47,8 +47,10 @@ class LogOffsets:
             raise
 
     async def stop(self) -> None:
-        await self._consumer.stop()
-        await self._admin.close()
+        if self._consumer is not None:
+            await self._consumer.stop()
+        if self._admin is not None:
+            await self._admin.close()
 
     async def __aenter__(self) -> Self:
         await self.start()

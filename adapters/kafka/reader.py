@@ -41,16 +41,7 @@ class KafkaReader:
         # Kafka's timestamps are whole milliseconds.
         self._since = since and since.replace(microsecond=since.microsecond // 1000 * 1000)
         self.group = group_of(kafka, group) if group else ""
-        self._consumer = AIOKafkaConsumer(
-            **connection(kafka),
-            group_id=self.group or None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            max_partition_fetch_bytes=kafka.fetch_max_bytes,
-            # The mock cluster answers a waiting fetch only when its time is up, though records have come.
-            fetch_max_wait_ms=50 if kafka.embedded else 500,
-            request_timeout_ms=int(kafka.admin_timeout * 1000),
-        )
+        self._consumer: AIOKafkaConsumer | None = None
         self._next: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:
@@ -60,6 +51,16 @@ class KafkaReader:
             UnreachableError: no broker answered within ``kafka.admin_timeout``.
             SettingsError: there is no such topic.
         """
+        self._consumer = AIOKafkaConsumer(
+            **connection(self._kafka),
+            group_id=self.group or None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=self._kafka.fetch_max_bytes,
+            # The mock cluster answers a waiting fetch only when its time is up, though records have come.
+            fetch_max_wait_ms=50 if self._kafka.embedded else 500,
+            request_timeout_ms=int(self._kafka.admin_timeout * 1000),
+        )
         try:
             async with asking(self._kafka, "connect"):
                 await self._consumer.start()
@@ -73,7 +74,8 @@ class KafkaReader:
             raise
 
     async def stop(self) -> None:
-        await self._consumer.stop()
+        if self._consumer is not None:
+            await self._consumer.stop()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -177,8 +177,6 @@ def fault(type_name: str, value: Any) -> tuple[str, str]:
     if not isinstance(value, wanted) or (is_bool and type_name != "boolean"):
         names = {bool: "true or false", str: "a JSON string", int: "a JSON number"}
         return "wrong-type", f"{type_name} must be {names[wanted[0]]}, not {kind_of(value)}"
-    if isinstance(value, str) and not value.strip():
-        return "empty", "The value is an empty string, or blanks alone"
     return "format", f"The value is no {type_name}: expected {_MEANT[type_name]}"
 
 

@@ -220,7 +220,7 @@ class _Walk:
                 return
             kind = self.contained[target.id]
         if kind and slot.targets and kind not in slot.targets:
-            self.add("target", f"A reference to {kind} is not allowed here", place, blame=(where,))
+            self.add("target", f"A reference to {kind} is not allowed here", place)
 
     def _bound(self, slot: Slot, value: Json, where: Where) -> None:
         """A required binding of a Coding or CodeableConcept: one coding is of the value set."""
@@ -243,8 +243,7 @@ class _Walk:
         self.findings.append(Finding(path, invariant.key, invariant.message, severity, where, blame))
 
     def _bad_primitive(self, slot: Slot, value: Any, where: Where) -> None:
-        if value is None:
-            self.add("null", "JSON null is no value", where)
+        if self._nothing(value, where):
             return
         if isinstance(value, list):
             self.add("single-expected", "An array where the element may not repeat", where)
@@ -255,20 +254,27 @@ class _Walk:
         self.add(code, message, where)
 
     def _bad_object(self, value: Any, where: Where) -> None:
-        if value is None:
-            self.add("null", "JSON null is no value", where)
-        elif isinstance(value, list):
-            self.add("single-expected", "An array where the element may not repeat", where)
-        else:
-            self.add("wrong-type", f"Expected an object, not {kind_of(value)}", where)
+        if not self._nothing(value, where):
+            if isinstance(value, list):
+                self.add("single-expected", "An array where the element may not repeat", where)
+            else:
+                self.add("wrong-type", f"Expected an object, not {kind_of(value)}", where)
 
     def _bad_array(self, value: Any, where: Where) -> None:
+        if not self._nothing(value, where):
+            self.add("array-expected", f"Expected an array, not {kind_of(value)}", where)
+
+    def _nothing(self, value: Any, where: Where) -> bool:
+        """Report a value that says nothing, whatever belongs in its place."""
         if value is None:
             self.add("null", "JSON null is no value", where)
         elif value == []:
             self.add("empty", "An empty array", where)
+        elif isinstance(value, str) and not value.strip():
+            self.add("empty", "The value is an empty string, or blanks alone", where)
         else:
-            self.add("array-expected", f"Expected an array, not {kind_of(value)}", where)
+            return False
+        return True
 
 
 def _is_nested(where: Where) -> bool:

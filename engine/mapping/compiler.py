@@ -557,15 +557,21 @@ def _made_resource(table: DatatypeTable) -> Converter:
     """A resource of its own for a data type, known by its identifier, else by its content and sender."""
 
     def make(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+        mark = len(run.trail)
         found = table.convert(node, segment, run)
         if not found:
             return None
         resource = {"resourceType": table.type, **found}
         identifiers = resource.get("identifier") or []
         first = next((i for i in identifiers if i.get("value")), None)
-        if first is not None:
-            return {"reference": run.make(resource, first.get("system", run.facility), first["value"])}
-        return {"reference": run.make(resource, run.facility, _content(found))}
+        key = (
+            (first.get("system", run.facility), first["value"]) if first else (run.facility, _content(found))
+        )
+        reference, whole = run.make(resource, *key)
+        if not whole:
+            run.undo(mark)
+            run.refuse(node, f"the message says something else about the same {table.type} elsewhere")
+        return {"reference": reference}
 
     return make
 

@@ -253,10 +253,16 @@ def finish_texts(resource: dict[str, Any], texts: dict[str, list[str]]) -> None:
 
 def hd_system(node: Node, _segment: Segment, run: Run) -> str | None:
     """HD to the URI of identifier.system: all three parts name one authority."""
-    system = run.mapper.naming.hd_system(node)
+    return _authority(node, (1, 2, 3), run)
+
+
+def _authority(node: Node, parts: tuple[int, int, int], run: Run) -> str | None:
+    """System of the authority whose name, universal id and its type stand in ``parts``."""
+    system, told = run.mapper.naming.told(*(plain(child(node, n)) for n in parts))
     if not system:
         return None
-    run.use_all(node)
+    for number in told:
+        run.use_all(child(node, parts[number - 1]))
     return system
 
 
@@ -271,12 +277,7 @@ def sender_system(what: str) -> Converter:
 
 def ei_system(node: Node, _segment: Segment, run: Run) -> str | None:
     """System of an EI: EI.2 to EI.4 name its authority as an HD does."""
-    system = run.mapper.naming.system(*(plain(child(node, n)) for n in (2, 3, 4)))
-    if not system:
-        return None
-    for number in (2, 3, 4):
-        run.use_all(child(node, number))
-    return system
+    return _authority(node, (2, 3, 4), run)
 
 
 def plain_data(node: Node, segment: Segment, run: Run) -> str | None:
@@ -395,11 +396,15 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
         }
         if parent:
             resource["partOf"] = {"reference": parent}
+        mark = len(run.trail)
         run.use_all(child(part, 1))
         universal = hd_universal(part, run)
         if universal:
             resource["identifier"].append(universal)
-        parent = run.make(resource, *key)
+        parent, whole = run.make(resource, *key)
+        if not whole:
+            run.undo(mark)
+            run.refuse(part, "the message says something else about the same Location elsewhere")
     if not parent:
         return None
     description = child(node, 9)
@@ -411,13 +416,13 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
 
 def hd_universal(node: Node, run: Run) -> dict[str, Any] | None:
     """The universal id of an HD (HD.2 and HD.3) as an Identifier; OID and UUID are URIs (RFC 3986)."""
-    universal, kind = child(node, 2), plain(child(node, 3)).upper()
+    universal, kind = child(node, 2), plain(child(node, 3))
     text = plain(universal)
     if not text:
         return None
     run.use_all(universal)
     run.use_all(child(node, 3))
-    prefix = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:"}.get(kind)
+    prefix = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:"}.get(kind.upper())
     if prefix:
         return {"system": "urn:ietf:rfc:3986", "value": prefix + text}
     found: dict[str, Any] = {"value": text}

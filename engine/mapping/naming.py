@@ -36,24 +36,28 @@ class Naming:
 
     def system(self, name: str, universal: str, kind: str) -> str:
         """System of an authority given as HD.1, HD.2, HD.3; "" when it names nothing."""
-        for known in (universal, name):
+        return self.told(name, universal, kind)[0]
+
+    def told(self, name: str, universal: str, kind: str) -> tuple[str, tuple[int, ...]]:
+        """The system, and which of the three parts it tells (1 to 3)."""
+        for part, known in ((2, universal), (1, name)):
             if known and known.upper() in self._known:
-                return self._known[known.upper()]
+                return self._known[known.upper()], (part,)
         if universal:
             if kind.upper() in {"ISO", ""} and is_oid(universal):
-                return f"urn:oid:{universal}"
+                return f"urn:oid:{universal}", (2, 3)
             if kind.upper() in {"UUID", "GUID"} and _UUID.fullmatch(universal):
-                return f"urn:uuid:{universal.lower()}"
+                return f"urn:uuid:{universal.lower()}", (2, 3)
             if re.match(r"(?:https?|urn):\S+$", universal):
-                return universal
-            return f"{self.base}authority:{safe(universal)}"
+                return universal, (2,)
+            return f"{self.base}authority:{safe(universal)}", (2,)
         if name:
             if is_oid(name):
-                return f"urn:oid:{name}"
+                return f"urn:oid:{name}", (1,)
             if re.match(r"(?:https?|urn):\S+$", name):
-                return name
-            return f"{self.base}authority:{safe(name)}"
-        return ""
+                return name, (1,)
+            return f"{self.base}authority:{safe(name)}", (1,)
+        return "", ()
 
     def hd_system(self, node: Node) -> str:
         """System of an HD value."""

@@ -76,7 +76,7 @@ class Target(NamedTuple):
     def place(self, root: dict[str, Any], items: Items, value: Any, rep: int, *, create: bool = True) -> bool:
         """Put a value there. False when another value stands there, or (not create) its item is missing."""
         if not self.steps:
-            return _merge(root, value)
+            return merge(root, value)
         holder = self._holder(root, items, rep, create=create)
         if holder is None:
             return False
@@ -91,7 +91,7 @@ class Target(NamedTuple):
             return True
         present = holder[last.name]
         if isinstance(present, dict) and isinstance(value, dict):
-            return _merge(present, value)
+            return merge(present, value)
         return bool(present == value)
 
     def _holder(self, root: dict[str, Any], items: Items, rep: int, *, create: bool) -> dict[str, Any] | None:
@@ -190,7 +190,7 @@ def _append(holder: dict[str, Any], last: _Step, items: Items, value: Any, rep: 
         key = (-1, last.key, rep if last.each else 0)
         item = items.get(key)
         if item is not None:
-            return _merge(item, value)
+            return merge(item, value)
         items[key] = value
         # A path that goes on below this item finds it under its own depth.
         items[(_depth(last.key), last.key, rep if last.each else 0)] = value
@@ -205,7 +205,7 @@ def _depth(path: str) -> int:
     return sum(1 for _ in _STEP.finditer(path)) - 1
 
 
-def _merge(into: dict[str, Any], value: dict[str, Any]) -> bool:
+def merge(into: dict[str, Any], value: dict[str, Any]) -> bool:
     """Fill what is missing, append to lists. False if a plain value stood in the way; the rest is kept."""
     whole = True
     for name, part in value.items():
@@ -213,7 +213,7 @@ def _merge(into: dict[str, Any], value: dict[str, Any]) -> bool:
         if present is None:
             into[name] = part
         elif isinstance(present, dict) and isinstance(part, dict):
-            whole = _merge(present, part) and whole
+            whole = merge(present, part) and whole
         elif isinstance(present, list) and isinstance(part, list):
             present.extend(p for p in part if p not in present)
         elif present != part:

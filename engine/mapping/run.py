@@ -10,12 +10,12 @@ from engine.feeds import FeedProfile
 from engine.hl7v2.structure import UNBOUNDED, Group, Structured
 from engine.hl7v2.tree import Leaf, Message, Node, Segment, leaves
 from engine.keys import resource_id
+from engine.mapping.paths import Items, merge
 from engine.records import Issue, Severity
 
 if TYPE_CHECKING:
     from engine.mapping.compiler import Link, MessageRule
     from engine.mapping.mapper import Mapper
-    from engine.mapping.paths import Items
 
 
 @dataclass(slots=True, eq=False)
@@ -154,18 +154,24 @@ class Run:
 
     # -- resources ---------------------------------------------------------------------------------
 
-    def make(self, resource: dict[str, Any], *key: str) -> str:
-        """Add a resource that something refers to, once; returns its reference. Later copies fill its gaps."""
+    def make(self, resource: dict[str, Any], *key: str) -> tuple[str, bool]:
+        """Add a resource that something refers to.
+
+        Returns:
+            Its reference, and whether all it says is kept: where the same thing was told before, what is
+            missing there is added, and what contradicts it has no place.
+        """
         resource_type = resource["resourceType"]
         reference = f"{resource_type}/{resource_id(resource_type, *key)}"
         present = self.made.get(reference)
         if present is None:
-            resource["id"] = reference.split("/", 1)[1]
-            self.made[reference] = resource
-        else:
-            for name, value in resource.items():
-                present.setdefault(name, value)
-        return reference
+            self.made[reference] = {
+                "resourceType": resource_type,
+                "id": reference.split("/", 1)[1],
+                **{name: value for name, value in resource.items() if name != "resourceType"},
+            }
+            return reference, True
+        return reference, merge(present, resource)
 
     def find(self, name: str, group: Group) -> Instance | None:
         """The instance that a link from ``group`` means.

@@ -142,7 +142,7 @@ class Attribution:
         ]
         if entity.section:
             details.append({"url": "section", "valueCode": entity.section})
-        if self.note.element:
+        if self.note.element.strip():
             details.append({"url": "element", "valueString": clean(self.note.element)})
         details += [{"url": "part", "extension": _span(part)} for part in parts]
         return [

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.fhir.bundle import transaction
 from engine.fhir.validate import repair
-from engine.nlp.attribution import Attribution
+from engine.nlp.attribution import Attribution, clean
 from engine.nlp.reading import Reading
 from engine.nlp.resources import Builder
 from engine.nlp.terminology import Terminology
@@ -31,8 +31,9 @@ class Annotation:
     Attributes:
         bundle: the transaction; None when nothing was found that gives a resource.
         withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
-            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``; ``mended`` and ``invalid``
-            count resources that lost an element or themselves because they were no valid FHIR.
+            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``blank`` (no words in the
+            span); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
+            they were no valid FHIR.
     """
 
     bundle: Json | None
@@ -86,6 +87,7 @@ class _Maker:
         self.withheld: Counter[str] = Counter()
         self._parts = {at for entity in reading.entities for at in entity.related}
         self._effects = _effects(reading)
+        self._explained = frozenset(self._effects.values())
         self._make: dict[Label, Callable[[int, Entity], list[Json]]] = {
             Label.PROBLEM: self._problem,
             Label.MEDICATION: self._medication,
@@ -99,6 +101,8 @@ class _Maker:
             if make is None:
                 if at not in self._parts:
                     self.withheld["part-only"] += 1
+            elif _is_blank(entity):
+                self.withheld["blank"] += 1
             elif entity.score < self._min_score:
                 self.withheld["low-score"] += 1
             else:
@@ -111,7 +115,7 @@ class _Maker:
         if context.kin:
             return [self._builder.family_history(entity, context)]
         if context.allergy:
-            return [] if at in self._effects.values() else self._withhold("allergy-effect")
+            return [] if at in self._explained else self._withhold("allergy-effect")
         return [self._builder.condition(entity)]
 
     def _medication(self, at: int, entity: Entity) -> list[Json]:
@@ -121,7 +125,8 @@ class _Maker:
         if context.allergy:
             if entity.assertion is Assertion.HYPOTHETICAL:
                 return self._withhold("hypothetical")
-            effects = [self._reading.entities[e] for m, e in self._effects.items() if m == at]
+            effect = self._effects.get(at)
+            effects = [] if effect is None else [self._reading.entities[effect]]
             return [self._builder.allergy(entity, effects)]
         return [self._builder.medication(entity, self._sure_parts(entity))]
 
@@ -141,6 +146,7 @@ class _Maker:
 
     def _sure_parts(self, entity: Entity) -> list[Entity]:
         parts = [self._reading.entities[at] for at in entity.related]
+        parts = [part for part in parts if not _is_blank(part)]
         sure = [part for part in parts if part.score >= self._min_score]
         self.withheld["low-score"] += len(parts) - len(sure)
         if not self.withheld["low-score"]:
@@ -152,6 +158,11 @@ class _Maker:
         return []
 
 
+def _is_blank(entity: Entity) -> bool:
+    """Whether a reader points at blanks and control characters only: FHIR has no string for those."""
+    return not clean(entity.text).strip()
+
+
 def _effects(reading: Reading) -> dict[int, int]:
     """What an allergy did: index of a medicine, index of the problem right after it."""
     found: dict[int, int] = {}
@@ -159,7 +170,7 @@ def _effects(reading: Reading) -> dict[int, int]:
     for at, (entity, context) in enumerate(zip(reading.entities, reading.contexts, strict=True)):
         if entity.label is Label.MEDICATION:
             last = at if context.allergy and not context.kin else None
-        elif entity.label is Label.PROBLEM and context.allergy and last is not None:
+        elif entity.label is Label.PROBLEM and context.allergy and last is not None and not _is_blank(entity):
             near = entity.start - reading.entities[last].end <= _MAX_EFFECT_DISTANCE
             if near and entity.assertion is not Assertion.HYPOTHETICAL:
                 found[last] = at

@@ -45,9 +45,10 @@ async def test_a_worker_killed_in_mid_stream_loses_nothing(real_kafka):
     total = 600
     async with KafkaPublisher(real_kafka) as publisher:
         await publisher.publish(numbered(total))
-        async with Worker(real_kafka, "--seconds", "0.02") as worker:
+        async with Worker(real_kafka, "--seconds", "0.5") as worker:
             await worker.ready()
-            await worker.begun(150)
+            await worker.begun(300)
+            await asyncio.sleep(0.3)
             worker.signal(signal.SIGKILL)
             await worker.ended()
         acknowledged = await committed(real_kafka)
@@ -100,13 +101,13 @@ async def test_partitions_that_move_between_two_workers_lose_nothing(real_kafka)
 async def test_many_rebalances_with_records_in_flight_lose_nothing(real_kafka):
     """Workers come and go, some killed, while each has dozens of records under way: nothing is acknowledged too early."""
     await ensure_topics(real_kafka)
-    total = 1500
+    total = 3000
     async with KafkaPublisher(real_kafka) as publisher:
         await publisher.publish(numbered(total, keys=40))
-        async with Worker(real_kafka, "--seconds", "0.05") as steady:
+        async with Worker(real_kafka, "--seconds", "0.4") as steady:
             await steady.ready()
             for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
-                async with Worker(real_kafka, "--seconds", "0.05") as passing:
+                async with Worker(real_kafka, "--seconds", "0.4") as passing:
                     await passing.ready()
                     await asyncio.sleep(1.5)
                     passing.signal(number)

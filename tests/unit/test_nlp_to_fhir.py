@@ -322,6 +322,11 @@ def test_what_is_unsure_is_withheld():
     assert found.withheld == {"low-score": 1}
 
 
+def test_a_span_without_words_gives_nothing_but_a_count():
+    """A model that points at blanks makes no nameless Condition."""
+    assert annotated("Has < >").withheld == {"blank": 1}
+
+
 def test_parts_without_a_whole_are_counted():
     """A dose, a value and a body part by themselves are no resource and no secret."""
     assert annotated("<D:100 mg> and <V:10.2>, <A:left leg>").withheld == {"part-only": 3}

@@ -1,0 +1,20 @@
+# The engine as an image: packages as pinned in constraints.txt, no compiler, no shell needed, not root.
+FROM python:3.11.13-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv /opt/wardstream
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY engine/ engine/
+COPY adapters/ adapters/
+COPY models/ models/
+RUN /opt/wardstream/bin/pip install --constraint constraints.txt .
+
+FROM python:3.11.13-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin wardstream
+COPY --from=build /opt/wardstream /opt/wardstream
+ENV PATH=/opt/wardstream/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001
+WORKDIR /etc/wardstream
+EXPOSE 2575 8600
+ENTRYPOINT ["wardstream"]
+CMD ["run"]

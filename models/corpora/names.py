@@ -1,0 +1,72 @@
+"""Label names of well-known corpora, and ours for them.
+
+A name that maps to None is known and has no label here; a name in neither the table nor ``--labels`` is reported.
+Where two corpora use one name for different things the commoner use wins, and ``--labels`` overrides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.errors import SettingsError
+from engine.records import Label
+
+LabelMap = Mapping[str, Label | None]
+
+_P, _M, _D, _T = Label.PROBLEM, Label.MEDICATION, Label.DOSAGE, Label.TEST
+_V, _O, _A = Label.TEST_VALUE, Label.PROCEDURE, Label.ANATOMY
+
+# Keys are in lower case with "_" for every separator.
+KNOWN: dict[str, Label | None] = {
+    # MACCROBAT 2018/2020 (Caufield et al.)
+    "sign_symptom": _P, "disease_disorder": _P, "medication": _M, "dosage": _D, "administration": _D,
+    "frequency": _D, "diagnostic_procedure": _T, "lab_value": _V, "therapeutic_procedure": _O,
+    "biological_structure": _A, "history": None, "family_history": None, "age": None, "sex": None,
+    "clinical_event": None, "nonbiological_location": None, "detailed_description": None, "severity": None,
+    "distance": None, "area": None, "volume": None, "mass": None, "color": None, "shape": None, "texture": None,
+    "duration": None, "date": None, "time": None, "coreference": None, "outcome": None, "activity": None,
+    "subject": None, "occupation": None, "personal_background": None, "biological_attribute": None,
+    "qualitative_concept": None, "quantitative_concept": None, "other_event": None, "other_entity": None,
+    "height": None, "weight": None,
+    # BC5CDR (Li et al. 2016), NCBI disease (Doğan et al. 2014)
+    "chemical": _M, "disease": _P, "specificdisease": _P, "diseaseclass": _P, "modifier": _P,
+    "compositemention": _P,
+    # i2b2/VA 2010, i2b2 2012
+    "problem": _P, "treatment": None, "test": _T, "occurrence": None, "evidential": None, "clinical_dept": None,
+    # i2b2 2009, n2c2 2018 track 2: strength, form, route and frequency are parts of a dose
+    "drug": _M, "strength": _D, "form": _D, "route": _D, "do": _D, "f": _D, "mo": _D, "m": _M, "r": None,
+    "reason": _P, "ade": _P, "dose": _D, "mode": _D,
+    # Our own, and what sites tend to write
+    "test_value": _V, "value": _V, "procedure": _O, "anatomy": _A, "symptom": _P, "diagnosis": _P, "finding": _P,
+    "lab_test": _T, "body_part": _A,
+}  # fmt: skip
+
+
+def normal(name: str) -> str:
+    """A label's name as :data:`KNOWN` spells it."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def parse_labels(text: str) -> dict[str, Label | None]:
+    """``Chemical=MEDICATION,Gene=`` to a map; nothing behind ``=`` leaves the name out.
+
+    Raises:
+        SettingsError: not of that form, or no label of ours.
+    """
+    chosen: dict[str, Label | None] = {}
+    for part in filter(None, (piece.strip() for piece in text.split(","))):
+        name, equals, target = part.partition("=")
+        target = target.strip().upper()
+        if not equals or (target and target not in Label.__members__):
+            raise SettingsError(
+                f"{part!r} is no mapping of a label",
+                location="--labels",
+                action=f"Write NAME=LABEL,...; labels are {', '.join(Label)}; nothing behind = leaves NAME out.",
+            )
+        chosen[normal(name)] = Label(target) if target else None
+    return chosen
+
+
+def label_map(labels: str) -> LabelMap:
+    """The built-in table with the caller's ``--labels`` on top."""
+    return {**KNOWN, **parse_labels(labels)}

@@ -1,0 +1,58 @@
+"""Every choice of a training run in one frozen record, so that an artifact can say how it was made."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What is trained and how. The defaults made the model that ships (docs/models.md tells what each gave).
+
+    Attributes:
+        epochs: passes over the training texts, at most.
+        patience: epochs without a better dev F1 before training stops.
+        batch_pieces: padded pieces in a step.
+        window_pieces: longest window. Each epoch cuts the texts anew, into windows of a half to all of it.
+        learning_rate: peak of the topmost layer.
+        head_rate: peak of the tag layer, which starts from nothing.
+        layer_decay: each layer below learns at this share of the one above.
+        warmup: share of the steps until the peak; linear to zero after it.
+        weight_decay: of all but biases and layer norms.
+        dropout: of hidden states and attention.
+        frozen_layers: how many layers, from below, start frozen; the word embeddings go with the lowest.
+        unfreeze_every: epochs after which one more frozen layer is freed; 0 keeps them frozen.
+        outside_weight: weight of the loss on words outside of entities; 1 weighs all alike.
+        word_noise: share of the words whose pieces become unknown, so that context must tell.
+        abbreviation_swaps: share of known abbreviations and long forms that are exchanged.
+        synonym_swaps: share of entities exchanged for another of the same label from the training texts.
+        adversary: size of the step against the word embeddings (FGM, Miyato et al. 2017); 0 turns it off.
+        average_from: share of the run after which the weights' moving average is what is judged; 1 turns it off.
+        average_decay: of that average, a step.
+        seed: of everything random.
+    """
+
+    epochs: int = 8
+    patience: int = 3
+    batch_pieces: int = 1024
+    window_pieces: int = 192
+    learning_rate: float = 3e-4
+    head_rate: float = 1e-3
+    layer_decay: float = 0.9
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    dropout: float = 0.1
+    frozen_layers: int = 0
+    unfreeze_every: int = 1
+    outside_weight: float = 1.0
+    word_noise: float = 0.02
+    abbreviation_swaps: float = 0.1
+    synonym_swaps: float = 0.1
+    adversary: float = 0.0
+    average_from: float = 0.4
+    average_decay: float = 0.995
+    seed: int = 20
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
