@@ -39,6 +39,20 @@ def convert(
 
 
 @app.command()
+def validate(
+    paths: Paths,
+    profile: Annotated[
+        Path | None, typer.Option(help="an hl7apy message profile to check against instead")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
+) -> None:
+    """Check HL7 v2 files against their version's definitions: structure, cardinality, data types, tables."""
+    from adapters.validating import validate_command
+
+    raise typer.Exit(validate_command(paths, profile, as_json=as_json))
+
+
+@app.command()
 def run(
     roles: Annotated[
         str, typer.Option(help="all, or some of mllp,http,ingest-hl7v2,ingest-fhir,annotate,drift")

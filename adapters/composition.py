@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from adapters.feed_profiles import load_profiles
 from engine.errors import SettingsError
 from engine.feeds import FeedProfile
+from engine.intake import Intake
 from engine.mapping.mapper import Mapper
 from engine.pipeline import Pipeline
 from engine.settings import Settings
@@ -23,9 +25,10 @@ def software_version() -> str:
 class Profiles:
     """Profiles of feeds by name; a feed without one gets the defaults."""
 
-    def __init__(self, settings: Settings, known: dict[str, FeedProfile] | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._timezone = settings.timezone
-        self._known = known or {}
+        folder = Path(settings.feeds)
+        self._known = load_profiles(folder) if folder.is_dir() else {}
 
     def __call__(self, feed: str) -> FeedProfile:
         found = self._known.get(feed)
@@ -44,6 +47,12 @@ def make_mapper(settings: Settings) -> Mapper:
             action="Create it or correct WARDSTREAM_MAPPING__OVERLAY.",
         )
     return Mapper(overlay, base=settings.mapping.base_uri)
+
+
+def make_intake(settings: Settings) -> Intake:
+    """What the edge needs: which patient a message is about, by the same names as the mapper's."""
+    mapper = make_mapper(settings)
+    return Intake(lambda profile: mapper.names_for(profile)[0], Profiles(settings))
 
 
 def make_pipeline(settings: Settings) -> Pipeline:

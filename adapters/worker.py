@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from adapters.clock import WallClock
-from adapters.composition import Profiles, make_mapper, software_version
+from adapters.composition import Profiles, make_intake, make_mapper, software_version
 from adapters.http.server import HttpServer
 from adapters.http.watching import Watching
 from adapters.kafka.publisher import KafkaPublisher
@@ -21,7 +21,6 @@ from adapters.mllp.server import MllpServer
 from adapters.observability.metrics import Metrics
 from adapters.reception import Reception
 from engine.errors import SettingsError
-from engine.intake import Intake
 from engine.pipeline import Pipeline
 from engine.ports import EntityExtractor, Stage
 from engine.records import Kind
@@ -188,7 +187,7 @@ class Engine:
         metrics = Metrics()
         services: list[Any] = []
         if Role.MLLP in self.roles:
-            intake = Intake(make_mapper(self.settings).naming, Profiles(self.settings))
+            intake = make_intake(self.settings)
             mllp = self.settings.mllp
             for feed, port in {mllp.feed: mllp.port, **mllp.more_feeds}.items():
                 reception = Reception(intake, publisher, WallClock(), feed, self.settings.drift)

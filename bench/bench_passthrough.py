@@ -15,7 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -28,7 +31,7 @@ from adapters.kafka.offsets import LogOffsets
 from adapters.kafka.publisher import KafkaPublisher
 from adapters.kafka.run import run_stages
 from adapters.kafka.topics import ensure_topics, physical
-from engine.records import Publication
+from engine.records import Publication, Record
 from engine.settings import Kafka
 
 SIZE = 900
@@ -40,7 +43,7 @@ VARIANTS = {
 }
 
 
-async def fill(kafka, count):
+async def fill(kafka: Kafka, count: int) -> None:
     """Put the records on the source topic in large batches."""
     await ensure_topics(kafka)
     producer = AIOKafkaProducer(**connection(kafka), max_batch_size=64 * 1024, linger_ms=5)
@@ -53,30 +56,33 @@ async def fill(kafka, count):
     await producer.stop()
 
 
-async def copied(kafka, count, begun):
+async def copied(kafka: Kafka, count: int, begun: Callable[[], float]) -> float:
     """Seconds from ``begun()`` until ``count`` copies are there."""
     topic = physical(kafka, TARGET)
     async with LogOffsets(kafka) as offsets:
         partitions = await offsets.partitions(topic)
-        while sum(extent.end for extent in (await offsets.extents(topic, partitions)).values()) < count:
+        while True:
+            extents = await offsets.extents(topic, partitions)
+            if sum(extent.end for extent in extents.values()) >= count:
+                break
             await asyncio.sleep(0.05)
     return time.monotonic() - begun()
 
 
-async def wardstream(kafka, count):
+async def wardstream(kafka: Kafka, count: int) -> float:
     class Copy:
         name, topic, begun = "bench", SOURCE, 0.0
 
-        async def handle(self, record):
+        async def handle(self, record: Record) -> list[Publication]:
             self.begun = self.begun or time.monotonic()
-            return [Publication(TARGET, record.key, record.value, record.headers)]
+            return [Publication(TARGET, record.key or b"", record.value, record.headers)]
 
-        def tick(self, _now):
+        def tick(self, _now: datetime) -> tuple[()]:
             return ()
 
     stage, found = Copy(), []
 
-    async def job():
+    async def job() -> None:
         found.append(await copied(kafka, count, lambda: stage.begun))
 
     async with KafkaPublisher(kafka) as publisher:
@@ -84,11 +90,11 @@ async def wardstream(kafka, count):
     return found[0]
 
 
-async def plain_faust(kafka, count, *, confirmed):
+async def plain_faust(kafka: Kafka, count: int, *, confirmed: bool) -> float:
     import faust
 
     class App(faust.App):
-        def _create_directories(self):
+        def _create_directories(self) -> None:
             """No tables, no folders."""
 
     app = App(
@@ -107,7 +113,7 @@ async def plain_faust(kafka, count, *, confirmed):
     begun = []
 
     @app.agent(source, name="plain")
-    async def copy(stream):
+    async def copy(stream: Any) -> None:
         async for event in stream.events():
             if not begun:
                 begun.append(time.monotonic())
@@ -121,7 +127,7 @@ async def plain_faust(kafka, count, *, confirmed):
     return seconds
 
 
-def measure(variant, kafka, count):
+def measure(variant: str, kafka: Kafka, count: int) -> float:
     """Run one variant in this process."""
     hush()
     if variant == "wardstream":
@@ -129,7 +135,7 @@ def measure(variant, kafka, count):
     return asyncio.run(plain_faust(kafka, count, confirmed=variant == "faust-confirmed"))
 
 
-def rate(variant, kafka, count):
+def rate(variant: str, kafka: Kafka, count: int) -> float:
     """Records a second of one variant in a process of its own, on topics of its own."""
     asyncio.run(fill(kafka, count))
     command = [sys.executable, __file__, "--variant", variant, "--settings", kafka.model_dump_json()]
@@ -139,7 +145,7 @@ def rate(variant, kafka, count):
     return count / json.loads(result.stdout.splitlines()[-1])
 
 
-def table(broker, rates):
+def table(broker: str, rates: dict[str, list[float]]) -> None:
     print(f"\n{broker}, {SIZE}-byte records")
     base = statistics.median(rates["faust"])
     for variant, found in rates.items():
@@ -148,8 +154,8 @@ def table(broker, rates):
         print(f"  {VARIANTS[variant]:<38} {middle:>7,.0f}/s  x{middle / base:.2f}  ({spread})")
 
 
-def embedded_rates(count, rounds):
-    rates = {variant: [] for variant in VARIANTS}
+def embedded_rates(count: int, rounds: int) -> dict[str, list[float]]:
+    rates: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for _ in range(rounds):
         for variant, found in rates.items():
             with EmbeddedBroker(Kafka()) as broker:  # empty: what is old would be in the way of what is new
@@ -157,8 +163,8 @@ def embedded_rates(count, rounds):
     return rates
 
 
-def real_rates(address, count, rounds):
-    rates = {variant: [] for variant in VARIANTS}
+def real_rates(address: str, count: int, rounds: int) -> dict[str, list[float]]:
+    rates: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
     for number in range(rounds):
         for variant, found in rates.items():
             prefix = f"bench-{os.getpid()}-{number}-{variant}."
@@ -166,7 +172,7 @@ def real_rates(address, count, rounds):
     return rates
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=3)

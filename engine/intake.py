@@ -47,12 +47,14 @@ class Intake:
     """Recognises HL7 v2 messages for one site.
 
     Args:
-        naming: the site's assigning authorities; the same that the mapper uses.
+        naming_of: assigning authorities of a feed; the same that the mapper uses.
         profile_of: profile of a feed by its name.
     """
 
-    def __init__(self, naming: Naming, profile_of: Callable[[str], FeedProfile]) -> None:
-        self._naming = naming
+    def __init__(
+        self, naming_of: Callable[[FeedProfile], Naming], profile_of: Callable[[str], FeedProfile]
+    ) -> None:
+        self._naming_of = naming_of
         self._profile_of = profile_of
 
     def hl7v2(self, content: bytes, feed: str) -> Iterator[Arrival]:
@@ -73,6 +75,8 @@ class Intake:
         need no order.
         """
         profile = self._profile_of(feed)
+        if profile.patient_key == "feed":
+            return feed
         try:
             message = er7.read(payload, fallback=profile.fallback_charset, policy=profile.charset_policy)
         except ReadError:
@@ -84,7 +88,7 @@ class Intake:
         for number in (3, 2, 4):
             node = choose_patient_identifier(pid.repetitions(number))
             if node is not None:
-                found = self._naming.cx(node, facility)
+                found = self._naming_of(profile).cx(node, facility)
                 if found is not None:
                     return patient_key(*found)
         return feed
@@ -111,11 +115,18 @@ def fhir_key(payload: bytes, charset: str | None, limits: Read) -> str:
 
 def resource_key(resource: dict[str, Any]) -> str:
     """Key of the patient a resource or Bundle is about: the id its Patient will have, or that it refers to."""
-    held = [resource]
     entries = resource.get("entry")
-    if resource.get("resourceType") == "Bundle" and isinstance(entries, list):
-        held = [e["resource"] for e in entries if isinstance(e, dict) and isinstance(e.get("resource"), dict)]
-    return key_of(held)
+    if resource.get("resourceType") != "Bundle" or not isinstance(entries, list):
+        return key_of([{"resource": resource}])
+    return key_of([_without_placeholder_id(e) for e in entries if isinstance(e, dict)])
+
+
+def _without_placeholder_id(entry: dict[str, Any]) -> dict[str, Any]:
+    """A POST ignores the id that a resource came with (FHIR R4 §3.1.0.8)."""
+    request, resource = entry.get("request"), entry.get("resource")
+    if isinstance(request, dict) and request.get("method") == "POST" and isinstance(resource, dict):
+        return {"resource": {k: v for k, v in resource.items() if k != "id"}}
+    return entry
 
 
 def _why_not_hl7(payload: bytes) -> WardstreamError:

@@ -11,21 +11,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from engine.drift.required import REQUIRED_FIELDS
-from engine.errors import WardstreamError
+from engine.errors import ConformanceError, WardstreamError
 from engine.feeds import FeedProfile
 from engine.fhir.bundle import transaction
 from engine.fhir.inbound import process_fhir
 from engine.fhir.notes import notes_of
 from engine.fhir.validate import repaired
 from engine.fhir.writer import dumps
-from engine.hl7v2 import er7
+from engine.hl7v2 import conformance, er7
 from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
 from engine.keys import patient_key
+from engine.mapping.clearing import patch_entry
 from engine.mapping.complete import assembler, complete_provenance, fill_required
 from engine.mapping.mapper import Mapped, Mapper
 from engine.records import Envelope, Issue, Kind, Note, Outcome, Severity, Unmapped
@@ -71,20 +73,21 @@ class Pipeline:
             declared=envelope.charset,
             max_segments=self._settings.read.max_segments,
         )
+        checked = self._check(message, profile)
         mapped = self._mapper.map(message, profile)
         resources, issues, lost = self._valid(self._completed(mapped))
-        bundle = transaction(resources)
+        bundle = as_written(transaction(resources), message, profile, mapped)
         if lost or len(resources) < len(mapped.resources):
             lost += _vanished(message, mapped, bundle)
-        system_value = mapped.patient
+        named = mapped.patient if profile.patient_key == "patient" else None
         return Outcome(
             accepted=True,
             message_type=message.message_type,
             control_id=message.control_id,
             charset=message.charset,
-            patient_key=patient_key(*system_value) if system_value else "",
+            patient_key=patient_key(*named) if named else "",
             bundle=bundle,
-            issues=(*envelope.issues, *mapped.issues, *issues),
+            issues=(*envelope.issues, *checked, *mapped.issues, *issues),
             unmapped=(*mapped.unmapped, *lost),
             cleared=mapped.cleared,
             notes=self._notes(bundle, envelope, message, mapped),
@@ -93,6 +96,33 @@ class Pipeline:
             unknown_codes=mapped.unknown_codes,
             empty_required=_empty_required(message),
         )
+
+    @staticmethod
+    def _check(message: Message, profile: FeedProfile) -> list[Issue]:
+        """What the feed's profile wants looked at: who sent it, and how well it keeps to the definitions."""
+        issues = []
+        sender = f"{message.msh.text(3)}|{message.msh.text(4)}"
+        if profile.expected_sender and sender != profile.expected_sender:
+            issues.append(
+                Issue(
+                    Severity.WARNING,
+                    "sender-unexpected",
+                    "MSH[1]-3",
+                    "The message is not from the sender that this feed expects",
+                    "Check who is connected to this port, or correct expected_sender in the feed's profile.",
+                )
+            )
+        if profile.strictness == "off":
+            return issues
+        findings = conformance.check(message, _message_profile(profile.message_profile))
+        first = next((f for f in findings if f.severity == "E"), None)
+        if profile.strictness == "strict" and first is not None:
+            raise ConformanceError(
+                f"{first.message} ({sum(f.severity == 'E' for f in findings)} errors against the definition)",
+                location=first.location,
+                action="Ask the sender to correct the message, or set strictness: lenient in the feed's profile.",
+            )
+        return [*issues, *(f.as_issue() for f in findings)]
 
     def _completed(self, mapped: Mapped) -> list[tuple[dict[str, Any], str, list[Issue]]]:
         """(resource, location of the segment that made it, issues), Provenance last."""
@@ -148,6 +178,36 @@ class Pipeline:
         )
 
 
+_CREATES = frozenset({"A01", "A04", "A05", "A14", "A28"})
+"""Events that tell of a patient or visit from the beginning; every other ADT event is an update."""
+_ABOUT_THE_PATIENT = frozenset(
+    {"Patient", "Encounter", "RelatedPerson", "Account", "AllergyIntolerance", "Condition"}
+)
+_BYSTANDERS = frozenset({"Patient", "Encounter"})
+"""What a message that is no ADT tells only in passing: it must not overwrite what ADT told."""
+
+
+def as_written(
+    bundle: dict[str, Any], message: Message, profile: FeedProfile, mapped: Mapped
+) -> dict[str, Any]:
+    """How each entry is to be written, by the feed's update policy (docs/decisions/0008)."""
+    if profile.update_policy == "snapshot":
+        return bundle
+    is_adt = message.code == "ADT"
+    is_update = is_adt and message.trigger not in _CREATES
+    for index, entry in enumerate(bundle["entry"]):
+        resource, url = entry["resource"], entry["request"]["url"]
+        kind = resource["resourceType"]
+        nulls = mapped.clearing.get(url, ())
+        merging = nulls or (profile.update_policy == "merge" and kind in _ABOUT_THE_PATIENT)
+        if is_update and merging and kind in _ABOUT_THE_PATIENT:
+            bundle["entry"][index] = patch_entry(resource, nulls)
+        elif not is_adt and kind in _BYSTANDERS:
+            # RFC 9110 §13.1.2: with "*" an update creates and never overwrites.
+            entry["request"]["ifNoneMatch"] = "*"
+    return bundle
+
+
 def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
     """The outcome of a message that can't be processed, with what is known of it."""
     header = read_header(envelope.payload) if envelope.kind is Kind.HL7V2 else None
@@ -163,6 +223,11 @@ def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
         error_action=error.action,
         retryable=error.retryable,
     )
+
+
+@cache
+def _message_profile(path: str) -> Mapping[str, Any] | None:
+    return conformance.load_profile(path) if path else None
 
 
 def _vanished(message: Message, mapped: Mapped, bundle: dict[str, Any]) -> list[Unmapped]:

@@ -7,6 +7,8 @@ never reads either. Durations are in seconds and sizes in bytes unless the name 
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MIB = 1024 * 1024
@@ -185,7 +187,9 @@ class Read(Section):
 
     max_message_bytes: int = Field(32 * MIB, ge=64, description="one message in a file")
     max_segments: int = Field(200_000, ge=1, description="10,000 OBX are seen; 20 times that is an attack")
-    max_json_depth: int = Field(64, ge=8, description="FHIR nests about 20 deep; parsers fall over at 1,000")
+    max_json_depth: int = Field(
+        64, ge=8, le=200, description="FHIR nests about 20 deep; parsers fall over at 1,000"
+    )
 
 
 class Mapping(Section):
@@ -213,6 +217,49 @@ class Nlp(Section):
     min_note_chars: int = Field(12, ge=1, description="shorter texts are values, not notes")
     min_score: float = Field(0.5, ge=0, le=1, description="below it an entity is not emitted as FHIR")
     batch_notes: int = Field(16, ge=1, description="notes handed to the extractor together")
+    models: str = Field(
+        "", description="folder of a site's own models; what is promoted there is the default"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto takes CUDA where it works; cuda refuses to start where it does not"
+    )
+    threads: int = Field(
+        0, ge=0, le=256, description="CPU threads of the model; 0 takes the cores we may use"
+    )
+    batch_pieces: int = Field(
+        2048, ge=64, description="padded word pieces in a batch on the CPU; more gains nothing there"
+    )
+    batch_pieces_cuda: int = Field(
+        32_768, ge=64, description="the same on a GPU, which needs more to be busy: 128 windows of 256"
+    )
+    batch_wait: float = Field(
+        0.005,
+        ge=0,
+        le=1,
+        description="how long a note waits for company: 5 ms is nothing beside a model's run",
+    )
+    queue_pieces: int = Field(
+        262_144,
+        ge=1024,
+        description="word pieces that may wait: some 400 long notes, a minute's work of two cores",
+    )
+    timeout: float = Field(
+        60.0,
+        gt=0,
+        description="one call of the note reader; below kafka.handler_timeout, so that it is retried",
+    )
+    gate_points: float = Field(
+        10.0, ge=0, le=100, description="F1 points a promoted model is above the rules"
+    )
+    gate_stratum_points: float = Field(
+        10.0,
+        ge=0,
+        le=100,
+        description="F1 points a stratum may lie below the whole before promotion is refused",
+    )
+    gate_stratum_entities: int = Field(
+        50, ge=1, description="annotated entities below which a stratum says too little to refuse anything"
+    )
 
 
 class Drift(Section):
@@ -252,3 +299,6 @@ class Settings(Section):
     drift: Drift = Drift()
     observability: Observability = Observability()
     timezone: str = Field("Asia/Singapore", description="zone of times without offset, unless the feed says")
+    feeds: str = Field(
+        "feeds", description="folder of feed profiles, one YAML file a feed; it may be missing"
+    )

@@ -136,12 +136,39 @@ class Feed:
         await self._on_revoked({place.partition for place in revoked})
 
 
+class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped library
+    """Faust's consumer thread, which survives being stopped while no broker answers."""
+
+    async def on_thread_stop(self) -> None:
+        try:
+            await super().on_thread_stop()
+        except asyncio.CancelledError:
+            # aiokafka lets the cancellation of its own fetch escape from close(); Faust's thread would die of it
+            # without telling that it is down, and stopping would wait for it in vain.
+            if self._consumer is not None:
+                await self._consumer._client.close()  # noqa: SLF001 - what close() had still to do
+
+
+class _EmbeddedThread(_Thread):
+    """For the mock cluster, which answers a waiting fetch only when its time is up, though records have come."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _EMBEDDED_FETCH_WAIT_MS  # noqa: SLF001 - Faust fixes it at 1,500
+        return consumer
+
+
 class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped library
     """Faust's consumer with back-pressure by partition, and commits by offset."""
+
+    thread_class = _Thread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._released = asyncio.Event()
+
+    def _new_consumer_thread(self) -> _Thread:
+        return self.thread_class(self, loop=self.loop, beacon=self.beacon)
 
     def on_buffer_full(self, tp: TP) -> None:
         """Nothing. Faust would stop fetching the partition and, with all of them stopped, sleep for a second.
@@ -192,18 +219,8 @@ class _Consumer(driver.Consumer):  # type: ignore[misc]  # untyped library
         return bool(await self._commit(offsets))
 
 
-class _EmbeddedThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]  # untyped library
-    """For the mock cluster, which answers a waiting fetch only when its time is up, though records have come."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = _EMBEDDED_FETCH_WAIT_MS  # noqa: SLF001 - Faust fixes it at 1,500
-        return consumer
-
-
 class _EmbeddedConsumer(_Consumer):
-    def _new_consumer_thread(self) -> _EmbeddedThread:
-        return _EmbeddedThread(self, loop=self.loop, beacon=self.beacon)
+    thread_class = _EmbeddedThread
 
 
 class _Transport(driver.Transport):  # type: ignore[misc]  # untyped library

@@ -9,6 +9,7 @@ standard input is closed, so that it can't outlive the process that started it.
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import logging
@@ -35,6 +36,8 @@ WARNING: Final = (
 )
 _GROUP_DELAY_MS: Final = 300
 """How long a new group waits for further members before it hands out partitions; librdkafka says 3 s."""
+
+_WATCH_EVERY: Final = 0.5
 
 
 class EmbeddedBroker:
@@ -88,6 +91,19 @@ class EmbeddedBroker:
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], self._kafka.embedded_start_timeout)
         return process.stdout.readline().strip() if ready else ""
+
+    async def watch(self) -> None:
+        """A job for a run (:class:`adapters.kafka.run.Run`): fails when the process ends by itself.
+
+        Raises:
+            UnreachableError: it has ended.
+        """
+        while self.alive:  # noqa: ASYNC110 - a process has no event to wait for
+            await asyncio.sleep(_WATCH_EVERY)
+        raise UnreachableError(
+            f"The embedded broker at {self.address} has ended, with all that was on it",
+            action="Start again and send the messages again; a real Kafka keeps them.",
+        )
 
     def stop(self) -> None:
         """End the process. All that it held is gone."""

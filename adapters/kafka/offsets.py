@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -31,8 +31,8 @@ class LogOffsets:
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
-        self._consumer: AIOKafkaConsumer | None = None
-        self._admin: AIOKafkaAdminClient | None = None
+        self._consumer: Any = None  # an AIOKafkaConsumer from start() on
+        self._admin: Any = None
 
     async def start(self) -> None:
         options = {**connection(self._kafka), "request_timeout_ms": int(self._kafka.admin_timeout * 1000)}

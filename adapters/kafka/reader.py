@@ -41,7 +41,7 @@ class KafkaReader:
         # Kafka's timestamps are whole milliseconds.
         self._since = since and since.replace(microsecond=since.microsecond // 1000 * 1000)
         self.group = group_of(kafka, group) if group else ""
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: Any = None  # an AIOKafkaConsumer from start() on
         self._next: dict[TopicPartition, int] = {}
 
     async def start(self) -> None:

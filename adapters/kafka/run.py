@@ -131,6 +131,8 @@ class Run:
                 self._on_ready()
                 await self._over.wait()
             finally:
+                for job in self._jobs[len(jobs) :]:
+                    job.close()  # never begun, because starting failed
                 deadline = Deadline(self._kafka.shutdown_timeout)
                 watchdog.end_within(deadline.remaining() + _GRACE, self._code or ExitCode.TRY_AGAIN)
                 if await self._stop(deadline, jobs):

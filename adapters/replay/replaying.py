@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters.clock import WallClock
-from adapters.composition import Profiles, make_mapper
+from adapters.composition import make_intake
 from adapters.configuration import load_settings
 from adapters.kafka.publisher import KafkaPublisher
 from adapters.kafka.topics import ensure_topics
@@ -25,7 +25,6 @@ from adapters.replay.player import generated, play
 from adapters.replay.sinks import Answer, Fate, HttpSink, KafkaSink, MllpSink, Sink, parse_address
 from adapters.replay.sources import Format, SourceMessage, messages
 from engine.errors import SettingsError
-from engine.intake import Intake
 from engine.settings import Settings
 
 MAX_TOLD_FAILURES = 10
@@ -118,7 +117,7 @@ async def _sink(asked: Replay, settings: Settings, stack: AsyncExitStack) -> Sin
             )
         await ensure_topics(settings.kafka)
         publisher = await stack.enter_async_context(KafkaPublisher(settings.kafka))
-        intake = Intake(make_mapper(settings).naming, Profiles(settings))
+        intake = make_intake(settings)
         return KafkaSink(publisher, intake, WallClock(), asked.feed, settings.read)
     scheme, host, port = parse_address(asked.to)
     return MllpSink(host, port, settings.mllp) if scheme == "mllp" else HttpSink(asked.to)

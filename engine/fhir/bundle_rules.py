@@ -88,6 +88,12 @@ class _Check:
     def references(self, entries: list[tuple[int, Json]], *, closed: bool) -> None:
         """Every reference finds its target, is absolute, or is by identifier."""
         held = {"/".join(_name(_dict(entry, "resource"))) for _, entry in entries}
+        # What a PATCH changes is on the server already; its entry holds the changes, not the resource.
+        held |= {
+            str(request.get("url"))
+            for _, entry in entries
+            if (request := _dict(entry, "request")).get("method") == "PATCH"
+        }
         urls = {url for _, entry in entries if isinstance(url := entry.get("fullUrl"), str)}
         for index, entry in entries:
             place: Where = ("entry", index, "resource")

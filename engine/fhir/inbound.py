@@ -170,13 +170,15 @@ def _accepted(
 def key_of(entries: list[Json]) -> str:
     """Kafka key of the patient that the entries are about.
 
-    The first Patient's best identifier, as for HL7 v2; else its id; else what the first subject or patient
-    refers to; "" when nothing names a patient.
+    The id that the first Patient has or will have; else what the first subject or patient refers to; ""
+    when nothing names a patient. So a Patient and an Observation sent alone, that refers to them, have one key.
     """
-    resources = [entry["resource"] for entry in entries if "resource" in entry]
-    for patient in (r for r in resources if r["resourceType"] == "Patient"):
+    resources = [entry["resource"] for entry in entries if isinstance(entry.get("resource"), dict)]
+    for patient in (r for r in resources if r.get("resourceType") == "Patient"):
+        if isinstance(patient.get("id"), str):
+            return f"Patient/{patient['id']}"
         best = best_identifier(patient.get("identifier"))
-        return patient_key(*best) if best else f"Patient/{patient['id']}" if "id" in patient else ""
+        return patient_key(*best) if best else ""
     for resource in resources:
         for name in ("subject", "patient", "beneficiary"):
             key = _key_of_reference(resource.get(name))

@@ -8,6 +8,7 @@ each day does not make a new resource of an old one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,13 +53,14 @@ def name_all(writes: list[Write]) -> Links:
     links = Links()
     taken: dict[str, Json] = {}
     nameless: list[Write] = []
+    repeats: Counter[str] = Counter()
     for write in writes:
         if write.resource is None or write.request["method"] == "PATCH":
             write.target = write.request["url"]
         elif not _by_condition(write, links) and not _by_name(write, links, taken):
             nameless.append(write)
     for write in _referred_first(nameless):
-        _by_content(write, links, taken)
+        _by_content(write, links, taken, repeats)
     return links
 
 
@@ -91,13 +93,14 @@ def _by_name(write: Write, links: Links, taken: dict[str, Json]) -> bool:
     return True
 
 
-def _by_content(write: Write, links: Links, taken: dict[str, Json]) -> None:
+def _by_content(write: Write, links: Links, taken: dict[str, Json], repeats: Counter[str]) -> None:
     """Entries that say the very same thing are counted: the sender means two."""
     assert write.resource is not None
     said, _ = links.rewrite(write.resource, write.full_url)
-    number = 1
-    while (target := f"{said['resourceType']}/{id_by_content(said, number)}") in taken:
-        number += 1
+    first = target = f"{said['resourceType']}/{id_by_content(said)}"
+    while target in taken:
+        repeats[first] += 1
+        target = f"{said['resourceType']}/{id_by_content(said, repeats[first] + 1)}"
     taken[target] = write.resource
     _put(write, target.partition("/")[2], links)
 

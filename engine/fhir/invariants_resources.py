@@ -32,11 +32,11 @@ def _needs(first: str, second: str) -> Test:
 
 def _appointment_times(node: Json) -> bool:
     """app-3. A status that is missing or wrong is found elsewhere."""
-    return has(node, "start", "end") or node.get("status", "proposed") in {
+    return has(node, "start", "end") or node.get("status", "proposed") in (
         "proposed",
         "cancelled",
         "waitlist",
-    }
+    )
 
 
 def _component_repeats_value(node: Json) -> bool:

@@ -83,7 +83,8 @@ class Links:
         changed = {text: target for text, target in replaced.items() if text != target}
         if not changed and not dangling:
             return resource, []
-        return _logical(_replace(resource, changed), frozenset(dangling)), sorted(set(dangling))
+        linked = _replace(resource, changed) if changed else resource
+        return (_logical(linked, frozenset(dangling)) if dangling else linked), sorted(set(dangling))
 
 
 def references(node: Any) -> Iterator[str]:

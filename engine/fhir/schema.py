@@ -18,8 +18,6 @@ from typing import Any
 
 import orjson
 
-FHIR_VERSION = "4.0.1"
-
 
 @dataclass(frozen=True, slots=True)
 class Element:

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.fhir import references, schema
 from engine.fhir.compiled import Rule, Slot, rule_for
+from engine.fhir.contained import contained_types, containment
 from engine.fhir.findings import Finding, Where, fhirpath
 from engine.fhir.invariants import ADVICE, Invariant, Json
 from engine.fhir.primitives import TESTS, element_id, fault, kind_of
@@ -58,10 +59,11 @@ class _Walk:
     def resource(self, node: Json, where: Where) -> None:
         """A resource that is its own root of containment: the outermost, or one in a Bundle or Parameters."""
         outer = self.contained
-        self.contained = contained = _contained_types(node)
+        self.contained = contained = contained_types(node)
         self._typed(node, where)
         if contained:
-            self._containment(node, where)
+            for code, message, place in containment(node):
+                self.add(code, message, (*where, *place))
         self.contained = outer
 
     def _typed(self, node: Json, where: Where) -> None:
@@ -75,24 +77,6 @@ class _Walk:
                 (*where, "resourceType"),
                 blame=(where,),
             )
-
-    def _containment(self, node: Json, where: Where) -> None:
-        """dom-2, dom-4, dom-5 on each contained resource, and dom-3: it is referred to (FHIR R4 §2.3.0.2)."""
-        mentioned = set(_local_mentions(node))
-        for index, inner in enumerate(node["contained"]):
-            if not isinstance(inner, dict):
-                continue
-            place = (*where, "contained", index)
-            if "contained" in inner:
-                self.add("dom-2", "A contained resource contains none itself", (*place, "contained"))
-            meta = inner.get("meta")
-            for name, key in (("versionId", "dom-4"), ("lastUpdated", "dom-4"), ("security", "dom-5")):
-                if isinstance(meta, dict) and name in meta:
-                    self.add(key, f"A contained resource has no meta.{name}", (*place, "meta", name))
-            if str(inner.get("id")) not in mentioned and "#" not in set(_strings(inner)):
-                self.add(
-                    "dom-3", "A contained resource is referred to from the resource that contains it", place
-                )
 
     # -- elements ------------------------------------------------------------------------------------
 
@@ -304,30 +288,6 @@ def _blamed(name: str, node: Json, where: Where) -> Iterator[Where]:
     yield from ((*where, k) for k in (name, f"_{name}") if k in node)
 
 
-def _contained_types(node: Json) -> dict[str, str]:
-    inner = node.get("contained")
-    if not isinstance(inner, list):
-        return {}
-    found = ((i.get("id"), i.get("resourceType")) for i in inner if isinstance(i, dict))
-    return {key: kind for key, kind in found if isinstance(key, str) and isinstance(kind, str)}
-
-
 def _has_twin(node: Json, name: str, index: int) -> bool:
     twins = node.get(f"_{name}")
     return isinstance(twins, list) and index < len(twins) and twins[index] is not None
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)
-
-
-def _local_mentions(node: Json) -> Iterator[str]:
-    """Ids that any reference, canonical, uri or url within the resource points to as ``#id``."""
-    return (text[1:] for text in _strings(node) if text.startswith("#"))

@@ -255,9 +255,14 @@ def _has(version: str, structure: str) -> bool:
     return structure in _messages(version)
 
 
+def module_of(version: str) -> str:
+    """hl7apy's package of a version that has a definition."""
+    return f"hl7apy.{_MODULES[version]}"
+
+
 @cache
 def _messages(version: str) -> dict[str, Any]:
-    module = importlib.import_module(f"hl7apy.{_MODULES[version]}.messages")
+    module = importlib.import_module(f"{module_of(version)}.messages")
     messages: dict[str, Any] = module.MESSAGES
     return messages
 

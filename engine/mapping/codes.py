@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -91,6 +91,12 @@ class Systems:
                 raise line.fault("A coding system needs a name and a URL")
             self._known[line["name"].upper()] = line["system"]
         self._base = base
+
+    def with_local(self, local: Mapping[str, str]) -> Systems:
+        """The same with a feed's own names over it."""
+        made = Systems((), self._base)
+        made._known = self._known | {name.upper(): url for name, url in local.items()}
+        return made
 
     def url(self, name: str, owner: str) -> str:
         """Canonical URL of a coding system name. A local one (L, 99xxx) belongs to ``owner``, the sender."""

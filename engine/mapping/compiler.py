@@ -128,15 +128,17 @@ class SegmentTable:
     def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
+        fields = segment.fields
+        count = len(fields)
         for rule in self.rules:
             number = rule.field
+            if number and (number >= count or not fields[number]):
+                continue
             if not number:
                 if rule.when is None or rule.when(EMPTY, segment, run):
                     placed += rule.apply(EMPTY, segment, run, resource, items, 0)
                 continue
             nodes = segment.repetitions(number)
-            if not nodes:
-                continue
             if rule.when is not None and not rule.when(nodes[0], segment, run):
                 run.skipped[id(segment), number] = rule.line["when"]
                 continue
@@ -235,11 +237,11 @@ class Link:
 class Compiler:
     """Compiles a table set. All faults are MapTableError."""
 
-    def __init__(self, tables: TableSet, base: str, authorities: dict[str, str] | None = None) -> None:
+    def __init__(self, tables: TableSet, base: str) -> None:
         self.tables = tables
         self.extension_base = f"{base}StructureDefinition/"
         self.systems = Systems(tables.systems, base)
-        self.naming = Naming(tables.authorities, base, authorities)
+        self.naming = Naming(tables.authorities, base)
         self.aliases = {line["name"].upper(): line["system"] for line in tables.systems}
         self.codes: dict[str, CodeTable] = {n: compile_codes(t) for n, t in tables.codes.items()}
         self.datatypes: dict[str, DatatypeTable] = {}
@@ -601,7 +603,7 @@ def _id_of_other(name: str) -> IdPart:
 def _id_of_cx(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         node = choose_patient_identifier(_nodes(instance, run, segment, number, home))
-        found = run.mapper.naming.cx(node, run.facility, what) if node is not None else None
+        found = run.naming.cx(node, run.facility, what) if node is not None else None
         return "\x1f".join(found) if found else ""
 
     return part
@@ -610,7 +612,7 @@ def _id_of_cx(segment: str, number: int, home: str, what: str) -> IdPart:
 def _id_of_ei(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         nodes = _nodes(instance, run, segment, number, home)
-        found = run.mapper.naming.ei(nodes[0], run.facility, what) if nodes else None
+        found = run.naming.ei(nodes[0], run.facility, what) if nodes else None
         return "\x1f".join(found) if found else ""
 
     return part
@@ -620,7 +622,7 @@ def _id_of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         for node in _nodes(instance, run, segment, number, home)[:1]:
             for n in (2, 1):  # the filler's number names the specimen; the placer's stands in
-                found = run.mapper.naming.ei(child(node, n), run.facility, what)
+                found = run.naming.ei(child(node, n), run.facility, what)
                 if found:
                     return "\x1f".join(found)
         return ""

@@ -258,7 +258,7 @@ def hd_system(node: Node, _segment: Segment, run: Run) -> str | None:
 
 def _authority(node: Node, parts: tuple[int, int, int], run: Run) -> str | None:
     """System of the authority whose name, universal id and its type stand in ``parts``."""
-    system, told = run.mapper.naming.told(*(plain(child(node, n)) for n in parts))
+    system, told = run.naming.told(*(plain(child(node, n)) for n in parts))
     if not system:
         return None
     for number in told:
@@ -270,7 +270,7 @@ def sender_system(what: str) -> Converter:
     """System of a number without authority: the sender's own. The node is the number itself and is not used up."""
 
     def convert(_node: Node, _segment: Segment, run: Run) -> str:
-        return run.mapper.naming.sender_system(run.facility, what)
+        return run.naming.sender_system(run.facility, what)
 
     return convert
 
@@ -308,7 +308,7 @@ def coding_system(node: Node, _segment: Segment, run: Run) -> str | None:
     if not name:
         return None
     run.use_all(node)
-    return run.mapper.systems.url(name, run.facility)
+    return run.systems.url(name, run.facility)
 
 
 def number_or_comparator(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
@@ -376,7 +376,7 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
     is around it.
     """
     facility = plain(child(child(node, 4), 1)) or run.facility
-    key: list[str] = [run.mapper.naming.hd_system(child(node, 4)) or facility]
+    key: list[str] = [run.naming.hd_system(child(node, 4)) or facility]
     parent = ""
     for number, kind, display in _PL_LEVELS:
         part = child(node, number)
@@ -384,7 +384,7 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
         if not name:
             continue
         key += [kind, name]
-        system = run.mapper.naming.sender_system(facility, f"location-{kind}")
+        system = run.naming.sender_system(facility, f"location-{kind}")
         resource: dict[str, Any] = {
             "resourceType": "Location",
             "identifier": [{"system": system, "value": name}],

@@ -9,13 +9,15 @@ from typing import Any
 from engine.feeds import FeedProfile
 from engine.hl7v2.structure import Group, group_segments
 from engine.hl7v2.tree import NULL, Leaf, Message, Segment
+from engine.mapping.clearing import cleared_paths
+from engine.mapping.codes import Systems
 from engine.mapping.compiler import Compiler, Link, MessageRule
 from engine.mapping.convert import finish_texts
-from engine.mapping.naming import choose_patient_identifier
-from engine.mapping.paths import Items
+from engine.mapping.naming import Naming, choose_patient_identifier
+from engine.mapping.paths import Items, merge
 from engine.mapping.run import Instance, Run
 from engine.mapping.tables import Folder, builtin, load
-from engine.records import Issue, Unmapped
+from engine.records import Issue, Severity, Unmapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Mapped:
         issues: findings of structure and mapping.
         unmapped: every valued leaf that reached no element, with the reason.
         cleared: locations of explicit nulls.
+        clearing: reference of a resource -> FHIRPaths that its explicit nulls clear.
         leaves: number of valued leaves, nulls left out.
         codes, unknown_codes: (table, code) looked up, and the part no table knew.
         structure: message structure used.
@@ -40,6 +43,7 @@ class Mapped:
     issues: tuple[Issue, ...]
     unmapped: tuple[Unmapped, ...]
     cleared: tuple[str, ...]
+    clearing: Mapping[str, tuple[str, ...]]
     leaves: int
     codes: tuple[tuple[str, str], ...]
     unknown_codes: tuple[tuple[str, str], ...]
@@ -64,6 +68,7 @@ class Mapper:
         self.naming = compiler.naming
         self.systems = compiler.systems
         self.segment_tables = compiler.segments
+        self._names: dict[str, tuple[Naming, Systems]] = {}
         self._chosen: dict[tuple[str, str, str], list[list[MessageRule]]] = {}
 
     def map(self, message: Message, profile: FeedProfile) -> Mapped:
@@ -80,20 +85,35 @@ class Mapper:
         for instance, segment, links, items in run.links:
             self._link(run, instance, segment, links, items)
         unmapped, cleared, count = _report(run)
+        clearing = _clearing(run)
         return Mapped(
-            tuple([i.resource for i in run.instances] + list(run.made.values())),
+            tuple(_once(run)),
             {_reference(i): _location(i.segment) for i in run.instances},
-            self.patient_identifier(message, run.facility),
+            self.patient_identifier(run.naming, message, run.facility),
             (*message.issues, *structured.issues, *run.issues),
             unmapped,
             cleared,
+            clearing,
             count,
             tuple(run.codes),
             tuple(run.unknown_codes),
             structured.structure,
         )
 
-    def patient_identifier(self, message: Message, facility: str) -> tuple[str, str] | None:
+    def names_for(self, profile: FeedProfile) -> tuple[Naming, Systems]:
+        """Assigning authorities and coding systems as this feed's profile has them."""
+        if not profile.authorities and not profile.coding_systems:
+            return self.naming, self.systems
+        found = self._names.get(profile.name)
+        if found is None:
+            found = self._names[profile.name] = (
+                self.naming.with_local(profile.authorities),
+                self.systems.with_local(profile.coding_systems),
+            )
+        return found
+
+    @staticmethod
+    def patient_identifier(naming: Naming, message: Message, facility: str) -> tuple[str, str] | None:
         """(system, value) that names the patient: PID-3, else PID-2, else PID-4 (older versions)."""
         pid = message.first("PID")
         if pid is None:
@@ -101,7 +121,7 @@ class Mapper:
         for number in (3, 2, 4):
             node = choose_patient_identifier(pid.repetitions(number))
             if node is not None:
-                return self.naming.cx(node, facility)
+                return naming.cx(node, facility)
         return None
 
     def _rules_for(self, structure: str, segment: str, group: str) -> list[list[MessageRule]]:
@@ -144,6 +164,11 @@ class Mapper:
         instance.placed += rule.table.run(segment, run, instance.resource, items)
         if rule.links:
             run.links.append((instance, segment, rule.links, items))
+        if NULL in segment.raw:
+            for number in rule.table.fields:
+                if number < len(segment.fields) and segment.fields[number] == NULL:
+                    paths = cleared_paths(rule.table, rule.resource, number)
+                    run.nulls.append((instance, segment, number, paths))
 
     @staticmethod
     def _finish_texts(run: Run) -> None:
@@ -192,6 +217,38 @@ def _reference(instance: Instance) -> str:
 
 def _location(segment: Segment) -> str:
     return f"{segment.id}[{segment.occurrence}]"
+
+
+def _once(run: Run) -> list[dict[str, Any]]:
+    """Every resource once: what was made for a reference gives way to the instance of the same id."""
+    resources = {_reference(i): i.resource for i in run.instances}
+    for reference, resource in run.made.items():
+        if reference in resources:
+            merge(resources[reference], resource)
+        else:
+            resources[reference] = resource
+    return list(resources.values())
+
+
+def _clearing(run: Run) -> dict[str, tuple[str, ...]]:
+    """What explicit nulls clear, by resource; a null that no element can be told for is reported."""
+    found: dict[str, tuple[str, ...]] = {}
+    for instance, segment, number, paths in run.nulls:
+        if paths and instance.placed:
+            reference = _reference(instance)
+            found[reference] = (*found.get(reference, ()), *paths)
+        else:
+            location = f"{segment.id}[{segment.occurrence}]-{number}"
+            run.issues.append(
+                Issue(
+                    Severity.WARNING,
+                    "null-not-carried",
+                    location,
+                    "The explicit null clears nothing that one FHIR element could be named for",
+                    "Clear the value at the receiver by hand, or map the field in an overlay.",
+                )
+            )
+    return found
 
 
 def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:

@@ -24,15 +24,19 @@ PATIENT_TYPES = ("MR", "PI", "PT", "NI", "SS", "PN")
 class Naming:
     """Systems of identifiers for one site."""
 
-    def __init__(self, lines: Iterable[Line], base: str, local: Mapping[str, str] | None = None) -> None:
+    def __init__(self, lines: Iterable[Line], base: str) -> None:
         self.base = base
         self._known: dict[str, str] = {}
         for line in lines:
             if not line["name"] or ":" not in line["system"]:
                 raise line.fault("An assigning authority needs a name and an absolute URI")
             self._known[line["name"].upper()] = line["system"]
-        for name, system in (local or {}).items():
-            self._known[name.upper()] = system
+
+    def with_local(self, local: Mapping[str, str]) -> Naming:
+        """The same with a feed's own authorities over it."""
+        made = Naming((), self.base)
+        made._known = self._known | {name.upper(): system for name, system in local.items()}
+        return made
 
     def system(self, name: str, universal: str, kind: str) -> str:
         """System of an authority given as HD.1, HD.2, HD.3; "" when it names nothing."""

@@ -54,10 +54,13 @@ class Run:
         self.structured = structured
         self.profile = profile
         self.zone = profile.zone
+        self.naming, self.systems = mapper.names_for(profile)
         self.facility = message.msh.text(4) or message.msh.text(3) or profile.name
         self.issues: list[Issue] = []
         self.instances: list[Instance] = []
         self.by_name: dict[str, list[Instance]] = {}
+        self.nulls: list[tuple[Instance, Segment, int, list[str]]] = []
+        """Explicit nulls of whole fields: the FHIRPaths that each clears."""
         self.made: dict[str, dict[str, Any]] = {}
         """Resources made for references (practitioners, places), by reference."""
         self.trail: list[Leaf] = []

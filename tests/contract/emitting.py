@@ -8,7 +8,9 @@ from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 
-from adapters.composition import Profiles, make_mapper, make_pipeline
+from aiohttp.test_utils import TestClient, TestServer
+
+from adapters.composition import make_intake, make_pipeline
 from adapters.http.server import HttpServer
 from adapters.kafka.caller import OnLoop
 from adapters.kafka.handling import Handling
@@ -17,9 +19,7 @@ from adapters.reception import Reception
 from adapters.replay.generate import generate
 from adapters.replay.sources import Format, messages
 from adapters.worker import make_extractor
-from aiohttp.test_utils import TestClient, TestServer
 from engine.hl7v2.mllp import Reason
-from engine.intake import Intake
 from engine.records import Kind, Publication, Record
 from engine.settings import Drift, Settings
 from engine.stages.annotate import AnnotateStage
@@ -78,11 +78,12 @@ async def emitted() -> dict[str, list[Publication]]:
 
 
 async def _over_mllp(settings, log):
-    intake = Intake(make_mapper(settings).naming, Profiles(settings))
+    intake = make_intake(settings)
     reception = Reception(intake, log, log, FEED, settings.drift)
     files = messages([ROOT / "fixtures" / "hl7v2"], Format.AUTO, limit=settings.read.max_message_bytes)
     stream = generate(["adt", "oru", "mdm"], GENERATED, 3, shift_at=GENERATED // 2)
-    for payload in [*(each.payload for each in files), *stream]:
+    batches = [path.read_bytes() for path in sorted((ROOT / "fixtures" / "hl7v2").glob("batch-*.hl7"))]
+    for payload in [*(each.payload for each in files), *batches, *stream]:
         await reception.receive(payload, peer="192.0.2.1:40000", connection="1")
     for reason in Reason:
         await reception.receive_broken(b"MSH|^~\\&|A|B", peer="192.0.2.1:40000", reason=reason)
@@ -90,11 +91,15 @@ async def _over_mllp(settings, log):
 
 async def _over_http(settings, log):
     server = HttpServer(settings, log, log, Metrics(), SimpleNamespace())
-    headers = {"Content-Type": "application/fhir+json", "traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
+    trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
     async with TestClient(TestServer(server.application())) as client:
         for path in sorted((ROOT / "fixtures" / "fhir").glob("*json")):
-            async with client.post("/fhir", params={"feed": "apps"}, data=path.read_bytes(), headers=headers):
-                pass
+            for content_type in ("application/fhir+json", "application/fhir+json; charset=iso-8859-1"):
+                headers = {**trace, "Content-Type": content_type}
+                async with client.post(
+                    "/fhir", params={"feed": "apps"}, data=path.read_bytes(), headers=headers
+                ):
+                    pass
 
 
 async def _through(stage, log):

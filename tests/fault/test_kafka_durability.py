@@ -178,3 +178,27 @@ async def test_a_worker_survives_a_broker_that_comes_back(killable_kafka):
     assert await run(patient, [stage], job) == 0
     assert set(await values(patient, TARGET)) == all_values(300)
     assert await committed(patient) == 300
+
+
+async def test_computing_longer_than_the_session_costs_no_partition(real_kafka):
+    """A stage that blocks the event loop for twice the session time-out is not taken for dead: heartbeats go on."""
+    await ensure_topics(real_kafka)
+    beginnings = []
+
+    async def compute(record):
+        beginnings.append(record.value)
+        if record.value == b"000000":
+            end = time.monotonic() + 2 * real_kafka.session_timeout
+            while time.monotonic() < end:
+                sum(range(10_000))
+
+    stage = Stage(compute)
+
+    async def job(publisher, running):
+        await publisher.publish(numbered(20))
+        await until(lambda: len(stage.calls) == 20, 40)
+        assert running.health()[0].partitions == (0, 1, 2, 3)
+
+    assert await run(real_kafka, [stage], job) == 0
+    assert len(beginnings) == 20, "records were handled twice: partitions were taken away"
+    assert len(await values(real_kafka, TARGET)) == 20

@@ -339,3 +339,13 @@ async def test_an_unsent_half_is_not_left_behind(embedded):
     async with publisher:
         await publisher.publish([])
     assert await count_on(embedded, SOURCE) == 0
+
+
+async def test_the_end_of_the_embedded_broker_ends_the_run():
+    """A demo whose broker died says so instead of waiting for ever."""
+    with EmbeddedBroker(settings(publish_timeout=1.0, admin_timeout=1.0, shutdown_timeout=4)) as broker:
+        kafka = broker.settings
+        await ensure_topics(kafka)
+        async with KafkaPublisher(kafka) as publisher:
+            run_ = Run([Stage()], kafka, publisher, jobs=[broker.watch()], on_ready=broker._process.kill)
+            assert await asyncio.wait_for(run_.until_stopped(), 30) == ExitCode.TRY_AGAIN

@@ -118,7 +118,8 @@ def test_a_reference_to_an_id_that_r4_does_not_allow_follows_its_target():
 @pytest.mark.parametrize(
     ("content", "key"),
     [
-        (PATIENT, patient_key("urn:example:mrn", "M1")),
+        (PATIENT, "Patient/p1"),  # as an Observation of that patient, sent alone, would say
+        ({k: v for k, v in PATIENT.items() if k != "id"}, patient_key("urn:example:mrn", "M1")),
         ({**PATIENT, "identifier": [{"value": "M1"}]}, "Patient/p1"),
         ({**OBSERVATION, "subject": {"reference": "Patient/p1"}}, "Patient/p1"),
         ({**OBSERVATION, "subject": {"reference": "https://s.org/fhir/Patient/p1"}}, "Patient/p1"),

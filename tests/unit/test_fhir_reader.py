@@ -81,7 +81,8 @@ def test_numbers_survive_the_round_trip_exactly(lexeme):
         ('{"a":-Infinity}', "Infinity"),
         ('{"a":1e99999999999999999999}', "exponent"),
         ("{'a':1}", "line 1, column 2"),
-        ("MSH|^~\\&|", "line 1, column 1"),
+        ("MSH|^~\\&|", "HL7 v2"),
+        ('<Patient xmlns="http://hl7.org/fhir"/>', "XML"),
     ],
 )
 def test_what_is_no_json_is_refused_with_its_place(payload, word):
@@ -129,6 +130,10 @@ def test_depth_and_size_are_limited():
     assert refused.location == "Resource.a.a.a.a.a.a.a.a"
     with pytest.raises(TooLargeError):
         read("[" * 200_000)
+    for levels in (100, 400, 900):
+        halves = '{"a":' * levels + r'"\ud800"' + "}" * levels
+        with pytest.raises(TooLargeError):
+            raise next(iter(read(halves))).error
     with pytest.raises(TooLargeError):
         read(TEXT + " " * 100, max_message_bytes=100)
 

@@ -83,9 +83,9 @@ def test_reading_takes_linear_time_on_hostile_markup(piece):
     """A note must not stop a worker: ten times the input may take about ten times as long, not a hundred."""
 
     def seconds(count):
-        start = time.perf_counter()
+        start = time.process_time()
         html_to_text(piece * count)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(1000)
     assert seconds(100_000) < 40 * max(seconds(10_000), 0.002)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from adapters.composition import Profiles, make_mapper
+from adapters.composition import make_intake, make_mapper
 from adapters.reception import KeyedOrder, Reception
 from engine.errors import PublishError, TooLargeToPublishError
 from engine.feeds import FeedProfile
 from engine.hl7v2 import er7
 from engine.hl7v2.mllp import Reason
-from engine.intake import Intake
 from engine.keys import patient_key
 from engine.records import Kind, Record
 from engine.settings import Settings
@@ -27,7 +26,7 @@ def mapper():
 
 @pytest.fixture
 def intake(mapper):
-    return Intake(mapper.naming, Profiles(Settings()))
+    return make_intake(Settings())
 
 
 MSH = "MSH|^~\\&|EMR|KGH|||2026||ADT^A01|C1|P|2.5.1"
