@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -19,10 +19,11 @@ _BOOLEAN = re.compile("true|false")
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's booleans: true and false alone. ``strictness: off`` is a word, not False."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
-        first: [(tag, _BOOLEAN if tag == "tag:yaml.org,2002:bool" else pattern) for tag, pattern in resolvers]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, _BOOLEAN if tag == "tag:yaml.org,2002:bool" else pattern) for tag, pattern in resolvers]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def load_profiles(folder: Path) -> dict[str, FeedProfile]:

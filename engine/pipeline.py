@@ -190,7 +190,7 @@ _BYSTANDERS = frozenset({"Patient", "Encounter"})
 def as_written(
     bundle: dict[str, Any], message: Message, profile: FeedProfile, mapped: Mapped
 ) -> dict[str, Any]:
-    """How each entry is to be written, by the feed's update policy (docs/decisions/0008)."""
+    """How each entry is to be written, by the feed's update policy (docs/decisions/0009)."""
     if profile.update_policy == "snapshot":
         return bundle
     is_adt = message.code == "ADT"

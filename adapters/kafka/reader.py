@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from adapters.kafka.client import connection
 from adapters.kafka.errors import LogGapError
@@ -144,6 +144,8 @@ class KafkaReader:
         except OffsetOutOfRangeError as error:
             lost = ", ".join(f"{place.topic} partition {place.partition}" for place in error.args[0])
             raise _gone(f"the next records of {lost} are") from error
+        except (KafkaError, OSError) as error:
+            raise unreachable(self._kafka, "read on", error) from error
         for place, rows in fetched.items():
             for row in rows:
                 if row.offset > self._next[place]:
@@ -155,7 +157,8 @@ class KafkaReader:
                 if self._since is None or record.timestamp >= self._since:
                     yield record
         if self.group and fetched:
-            await self._consumer.commit({place: self._next[place] for place in fetched})
+            async with asking(self._kafka, "commit what was read"):
+                await self._consumer.commit({place: self._next[place] for place in fetched})
 
     def _record(self, row: Any) -> Record:
         return record_of(

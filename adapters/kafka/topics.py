@@ -24,6 +24,8 @@ from engine.settings import MIB, Kafka
 
 log = logging.getLogger(__name__)
 
+_SETTLE_LOOK: Final = 0.1
+"""Seconds between looks whether new topics are ready; ``kafka.admin_timeout`` bounds them all."""
 DEAD_LETTER_ROOM: Final = MIB
 """What headers may add to a record of the largest size: every record must fit into a dead letter."""
 
@@ -158,8 +160,22 @@ async def ensure_topics(kafka: Kafka, topics: Iterable[Topic] = tuple(TOPICS.val
         for name, topic in wanted.items():
             if name not in present:
                 await _create(admin, kafka, name, topic)
-        existing = {name: topic for name, topic in wanted.items() if name in present}
-        await _check(admin, kafka, existing)
+        described = await _described(admin, wanted)
+        await _check(admin, kafka, {name: wanted[name] for name in present & set(wanted)}, described)
+
+
+async def _described(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """The topics' metadata, once every partition has a leader: a broker learns of a new topic a little later."""
+    while True:
+        found = {topic["topic"]: topic for topic in await admin.describe_topics(list(names))}
+        if all(
+            not topic["error_code"]
+            and topic["partitions"]
+            and all(partition["leader"] >= 0 for partition in topic["partitions"])
+            for topic in found.values()
+        ):
+            return found
+        await asyncio.sleep(_SETTLE_LOOK)
 
 
 async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, name: str, topic: Topic) -> None:
@@ -178,15 +194,18 @@ async def _create(admin: AIOKafkaAdminClient, kafka: Kafka, name: str, topic: To
             )
 
 
-async def _check(admin: AIOKafkaAdminClient, kafka: Kafka, existing: Mapping[str, Topic]) -> None:
+async def _check(
+    admin: AIOKafkaAdminClient,
+    kafka: Kafka,
+    existing: Mapping[str, Topic],
+    described: Mapping[str, Mapping[str, Any]],
+) -> None:
     if not existing:
         return
     complaints: list[str] = []
-    for found in await admin.describe_topics(list(existing)):
-        topic = existing[found["topic"]]
-        complaints += _partition_complaints(kafka, topic, found)
     configs = await _read_configs(admin, list(existing))
     for name, topic in existing.items():
+        complaints += _partition_complaints(kafka, topic, described[name])
         complaints += _config_complaints(kafka, name, topic, configs.get(name, {}))
     if complaints:
         raise SettingsError(

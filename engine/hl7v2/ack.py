@@ -12,9 +12,10 @@ from datetime import datetime
 
 from engine.errors import NotHl7Error
 from engine.hl7v2.charset import declared_names
+from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.er7 import read_delimiters
 from engine.hl7v2.escapes import escape_text
-from engine.hl7v2.tree import Delimiters, Segment
+from engine.hl7v2.tree import Segment
 
 _ENHANCED = {"AA": "CA", "AE": "CE", "AR": "CR"}
 _WANTED = {"AL": ("AA", "AE", "AR"), "ER": ("AE", "AR"), "SU": ("AA",), "NE": ()}

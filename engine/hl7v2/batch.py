@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from engine.hl7v2.charset import byte_order_mark, wide_without_mark
 from engine.records import Issue, Severity
 
-_FRAME = re.compile(rb"\x0b|\x1c\r?")
+_FRAME_TO_LINE_END = bytes.maketrans(b"\x0b\x1c", b"\r\r")
 _MESSAGE_START = re.compile(rb"(?:\A|[\r\n])[ \t]*((?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])")
 _OVERLAP = 64
 """A start may lie across two chunks; so much of what was searched is searched again."""
@@ -103,7 +103,7 @@ def _narrow_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
     searched = left_out = 0
     seen_any = False
     for chunk in chunks:
-        buffer += _FRAME.sub(b"\r", chunk) if b"\x0b" in chunk or b"\x1c" in chunk else chunk
+        buffer += chunk.translate(_FRAME_TO_LINE_END)
         begin = 0
         for match in _MESSAGE_START.finditer(buffer, max(0, searched - _OVERLAP)):
             start = match.start(1)

@@ -15,6 +15,8 @@ import re
 from dataclasses import dataclass
 
 from engine.errors import CharsetError
+from engine.hl7v2.delimiters import Delimiters
+from engine.hl7v2.escapes import unescape
 from engine.records import Issue, Severity
 
 # Codes of table 0211, and the spellings seen instead, with all but letters and digits removed.
@@ -151,12 +153,14 @@ def declared_names(payload: bytes) -> list[str]:
     end = min(
         (i for i in (payload.find(b"\r", begin), payload.find(b"\n", begin)) if i >= 0), default=len(payload)
     )
-    header = payload[begin:end]
-    fields = header.split(header[:1])
+    header = payload[begin:end].decode("latin-1")
+    fields = header.split(header[0]) if header else []
     if len(fields) <= 17 or not fields[17]:
         return []
-    repetition = fields[1][1:2] or b"~"
-    return [part.decode("ascii", "replace").strip() for part in fields[17].split(repetition)]
+    characters = [*fields[1], *[""] * 5]
+    delimiters = Delimiters(header[:1], *characters[:5])
+    repetition = delimiters.repetition or "~"
+    return [unescape(part, delimiters).strip() for part in fields[17].split(repetition)]
 
 
 def _choose(names: list[str]) -> tuple[str | None, list[Issue]]:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 from engine.errors import NotHl7Error, TooLargeError
 from engine.hl7v2.charset import Decoded, decode
+from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import escape_text
-from engine.hl7v2.tree import Delimiters, Leaf, Message, Node, Segment
+from engine.hl7v2.tree import Leaf, Message, Node, Segment
 from engine.records import Issue, Severity
 
 DEFAULT_MAX_SEGMENTS = 200_000

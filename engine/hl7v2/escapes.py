@@ -13,10 +13,7 @@ anything else                   no escape: kept as text
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from engine.hl7v2.tree import Delimiters
+from engine.hl7v2.delimiters import Delimiters
 
 _MAX_SKIP = 200
 """Largest count taken from ``.sp`` or ``.sk``: a bigger one is no layout but a fault."""

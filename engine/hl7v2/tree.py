@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from engine.errors import ReadError
+from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import unescape
 from engine.records import Issue
 
@@ -24,21 +24,6 @@ NULL = '""'
 
 HEADERS = frozenset({"MSH", "FHS", "BHS"})
 """Segments whose first field is the field separator itself."""
-
-
-class Delimiters(NamedTuple):
-    """MSH-1 and MSH-2. A character the sender left out is "", and never found in a value."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-    truncation: str = ""
-
-    @property
-    def encoding_characters(self) -> str:
-        return self.component + self.repetition + self.escape + self.subcomponent + self.truncation
 
 
 class Leaf:
@@ -58,6 +43,9 @@ EMPTY = Leaf("")
 """Stands for every empty part; being empty it can be shared."""
 
 Node = Leaf | list["Node"]
+
+Value = tuple[int, int, int, int, str]
+"""A value and where it stands in its segment: (field, repetition, component, subcomponent, text)."""
 
 
 def child(node: Node, number: int) -> Node:
@@ -139,6 +127,39 @@ class Segment:
         if len(nodes) < repetition:
             return ""
         return first_leaf(child(child(nodes[repetition - 1], component), subcomponent)).text
+
+    def values(self) -> Iterator[Value]:  # noqa: C901 - the hot loop: one pass without calls
+        """Every non-empty value with its place, in order, without keeping any of the tree in memory.
+
+        This is the way to read all of a large message: it splits as it goes and caches nothing.
+        """
+        separator, component, repetition, escape, subcomponent, _ = self.delimiters
+        fields = self.raw.split(separator)
+        number = 2 if self.id in HEADERS else 0
+        inner = (component, repetition, escape, subcomponent)
+        for raw in fields[number:] if number else fields[1:]:
+            number += 1
+            if not raw:
+                continue
+            plain = True
+            for character in inner:
+                if character and character in raw:
+                    plain = False
+                    break
+            if plain:
+                yield number, 1, 1, 1, raw
+                continue
+            escaped = bool(escape) and escape in raw
+            for r, part in enumerate(raw.split(repetition) if repetition else (raw,), 1):
+                for c, piece in enumerate(part.split(component) if component else (part,), 1):
+                    if not piece:
+                        continue
+                    if subcomponent and subcomponent in piece:
+                        for u, text in enumerate(piece.split(subcomponent), 1):
+                            if text:
+                                yield number, r, c, u, unescape(text, self.delimiters) if escaped else text
+                    else:
+                        yield number, r, c, 1, unescape(piece, self.delimiters) if escaped else piece
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf, explicit nulls too, in order."""
@@ -260,6 +281,12 @@ class Message:
         """MSH-9 as ``ADT^A01^ADT_A01``, whatever the delimiters of the message."""
         parts = [self.msh.text(9, n).strip() for n in (1, 2, 3)]
         return "^".join(parts).rstrip("^")
+
+    def values(self) -> Iterator[tuple[Segment, Value]]:
+        """(segment, value) of every non-empty value; see :meth:`Segment.values`."""
+        for segment in self.segments:
+            for value in segment.values():
+                yield segment, value
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf of the message, in order."""

@@ -9,11 +9,12 @@ import pytest
 
 from adapters.kafka import local
 from adapters.kafka.embedded import EmbeddedBroker
+from engine.errors import SettingsError
 from kafka.support import settings
 
 REQUIRED = os.environ.get("WARDSTREAM_REQUIRE_KAFKA") == "1"
 GIVEN = os.environ.get("KAFKA_BOOTSTRAP_SERVERS", "")
-_skipped = []
+NO_KAFKA = "no real Kafka"
 
 
 @pytest.fixture
@@ -49,19 +50,22 @@ def killable_kafka(tmp_path):
 
 
 def _need_local_kafka():
-    missing = local.can_run()
-    if missing and REQUIRED:
-        pytest.fail(f"WARDSTREAM_REQUIRE_KAFKA=1, but a real Kafka can't be started: {missing}")
-    if missing:
-        _skipped.append(missing)
-        pytest.skip(f"no real Kafka: {missing}")
+    try:
+        local.resolve_jars()
+    except SettingsError as error:
+        if REQUIRED:
+            pytest.fail(f"WARDSTREAM_REQUIRE_KAFKA=1, but {error}")
+        pytest.skip(f"{NO_KAFKA}: {error.message}")
 
 
 def pytest_terminal_summary(terminalreporter):
     """Say loudly what was not proven."""
-    if _skipped:
+    skipped = [
+        report for report in terminalreporter.stats.get("skipped", []) if NO_KAFKA in str(report.longrepr)
+    ]
+    if skipped:
         terminalreporter.section("NOT TESTED AGAINST A REAL KAFKA", sep="!", red=True, bold=True)
         terminalreporter.line(
-            f"{len(_skipped)} test(s) of durability were skipped: {_skipped[0]}. "
-            "Set KAFKA_BOOTSTRAP_SERVERS or install Java 17 and Maven."
+            f"{len(skipped)} test(s) of durability were skipped: {skipped[0].longrepr[2]}. "
+            "Install Java 17 and Maven, or set KAFKA_BOOTSTRAP_SERVERS."
         )

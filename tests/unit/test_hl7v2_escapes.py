@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import escape_text, strange_escapes, unescape
-from engine.hl7v2.tree import Delimiters
 
 D = Delimiters()
 
