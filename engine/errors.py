@@ -15,15 +15,18 @@
     ├── PublishError              Kafka did not confirm (retryable)
     │   └── TooLargeToPublishError  Kafka will never take it (not retryable)
     ├── SendError                 an MLLP receiver did not answer              (adapters.mllp.errors)
-    └── ExtractorError            the note reader failed
-        └── OverloadedError       its queue is full (retryable)
+    ├── ExtractorError            the note reader failed
+    │   └── OverloadedError       its queue is full (retryable)
+    └── InternalError             a fault of ours: any other exception, caught at the border
 
-Anything else that escapes a handler is a bug: it is caught at the border, counted, and the message
-goes to ``dead.letters`` under the code ``internal``.
+Any other exception is a bug: it is caught at the border, counted, and the message goes to
+``dead.letters`` under the code ``internal``.
 """
 
 from __future__ import annotations
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -104,3 +107,25 @@ class ExtractorError(WardstreamError):
 class OverloadedError(ExtractorError):
     code = "overloaded"
     retryable = True
+
+
+class InternalError(WardstreamError):
+    """A fault of ours, told by type and place in the code: the text of an exception may quote the message."""
+
+    code = "internal"
+
+    @classmethod
+    def of(cls, error: BaseException) -> InternalError:
+        return cls(
+            f"unexpected {type(error).__name__} in {place_in_code(error)}",
+            action=(
+                "This is a fault of Wardstream, not of the message. Keep the letter, report the code, and replay it "
+                "with 'wardstream dlq replay' after the update."
+            ),
+        )
+
+
+def place_in_code(error: BaseException) -> str:
+    """File and line an exception comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "-"

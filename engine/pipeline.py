@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 from engine.drift.required import REQUIRED_FIELDS
-from engine.errors import ConformanceError, WardstreamError
+from engine.errors import ConformanceError, InternalError, WardstreamError
 from engine.feeds import FeedProfile
 from engine.fhir.bundle import transaction
 from engine.fhir.inbound import process_fhir
@@ -57,12 +57,14 @@ class Pipeline:
 
         Never raises for what the bytes hold.
         """
-        if envelope.kind is Kind.FHIR:
-            return process_fhir(envelope, self._settings)
         try:
+            if envelope.kind is Kind.FHIR:
+                return process_fhir(envelope, self._settings)
             return [self._hl7v2(envelope)]
         except WardstreamError as error:
             return [rejected(envelope, error)]
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not take the neighbours along
+            return [rejected(envelope, InternalError.of(error))]
 
     def _hl7v2(self, envelope: Envelope) -> Outcome:
         profile = self._profile_of(envelope.feed)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from adapters.kafka.caller import Caller
 from adapters.kafka.errors import HandlerStuckError, HandlerTimeoutError
-from engine.errors import OverloadedError, WardstreamError
+from engine.errors import OverloadedError, WardstreamError, place_in_code
 from engine.ports import Stage
 from engine.records import Publication, Record
 from engine.settings import Kafka
@@ -83,7 +81,7 @@ class Handling:
             place_of(record),
             code,
             attempts,
-            where(error),
+            place_in_code(error),
         )
         letter = dead.of_record(record, error, stage=self._stage.name, attempts=attempts)
         stuck = isinstance(error, HandlerStuckError)
@@ -101,7 +99,7 @@ class Handling:
         try:
             return self._stage.failed(record, error)
         except Exception as fault:  # noqa: BLE001 - the dead letter matters more than this
-            told = self._stage.name, type(fault).__name__, where(fault)
+            told = self._stage.name, type(fault).__name__, place_in_code(fault)
             log.error("stage %s could not tell its failure: %s at %s", *told)  # noqa: TRY400 - no traceback: it may quote
             return ()
 
@@ -113,9 +111,3 @@ def backoff(kafka: Kafka, attempts: int) -> float:
 
 def place_of(record: Record) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
-
-
-def where(error: BaseException) -> str:
-    """File and line an error comes from; its text is left out, as it may quote the message."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "-"

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from adapters.kafka.agents import StageHealth, StageRunner
 from adapters.kafka.deadline import Deadline
 from adapters.kafka.errors import LogGapError
-from adapters.kafka.handling import where
+from engine.errors import place_in_code
 from adapters.kafka.offsets import LogOffsets
 from adapters.kafka.topics import ensure_topics, group_of
 from adapters.kafka.watchdog import Watchdog
@@ -172,7 +172,9 @@ class Run:
         log.critical(
             "%s failed, nothing more is acknowledged from it: %s",
             who,
-            error if isinstance(error, WardstreamError) else f"{type(error).__name__} at {where(error)}",
+            error
+            if isinstance(error, WardstreamError)
+            else f"{type(error).__name__} at {place_in_code(error)}",
         )
         self._over.set()
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.errors import WardstreamError
+from engine.errors import InternalError, WardstreamError
 from engine.records import DeadLetter, Publication, Record
 
 DEAD_LETTERS = "dead.letters"
 PREFIX = "dead-"
 """Of the headers that a dead letter adds; all others are the original's."""
-
-UNEXPECTED_ACTION = (
-    "This is a fault of Wardstream, not of the message. Keep the letter, report the code, and replay it "
-    "with 'wardstream dlq replay' after the update."
-)
 
 
 def of_record(record: Record, error: BaseException, *, stage: str, attempts: int = 1) -> Publication:
@@ -37,25 +32,14 @@ def of_payload(
 def _publication(
     key: bytes, value: bytes, headers: dict[str, str], error: BaseException, stage: str, attempts: int
 ) -> Publication:
-    if isinstance(error, WardstreamError):
-        reason, code, action, location = error.message, error.code, error.action, error.location
-        retryable = error.retryable
-    else:
-        # The text of an unexpected exception may quote the message: its type is all that may be shown.
-        reason, code, action, location = (
-            f"unexpected {type(error).__name__}",
-            "internal",
-            UNEXPECTED_ACTION,
-            "",
-        )
-        retryable = False
+    told = error if isinstance(error, WardstreamError) else InternalError.of(error)
     marks = {
-        "reason": reason,
+        "reason": told.message,
         "stage": stage,
-        "code": code,
-        "action": action,
-        "location": location,
-        "retryable": "true" if retryable else "false",
+        "code": told.code,
+        "action": told.action,
+        "location": told.location,
+        "retryable": "true" if told.retryable else "false",
         "attempts": str(attempts),
     }
     return Publication(

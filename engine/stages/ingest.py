@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from engine.drift.telemetry import IngestTelemetry
-from engine.errors import WardstreamError
+from engine.errors import InternalError, WardstreamError
 from engine.fhir.writer import dumps
 from engine.nlp.codec import note_to_json
-from engine.pipeline import Pipeline
+from engine.pipeline import Pipeline, rejected
 from engine.records import Envelope, Kind, Outcome, Publication, Record
 from engine.report import report
 from engine.settings import Settings
@@ -39,33 +39,50 @@ class IngestStage:
             publications += self._telemetry.add(envelope.feed, outcome, envelope.received_at)
         return publications
 
+    def failed(self, record: Record, error: BaseException) -> Sequence[Publication]:
+        """The outcome "rejected" of a record that was given up: its dead letter is already made."""
+        envelope = envelopes.from_record(record, self.kind)
+        told = error if isinstance(error, WardstreamError) else InternalError.of(error)
+        outcome = rejected(envelope, told)
+        return [
+            self._told(envelope, outcome, record),
+            *self._telemetry.add(envelope.feed, outcome, envelope.received_at),
+        ]
+
     def tick(self, now: datetime) -> Sequence[Publication]:
         return self._telemetry.tick(now)
 
     def _outcome(self, envelope: Envelope, outcome: Outcome, record: Record) -> list[Publication]:
-        key = outcome.patient_key.encode("utf-8") or record.key or envelope.feed.encode("utf-8")
+        if not outcome.accepted:
+            letter = dead.of_record(record, _RejectionError.of(outcome), stage=self.name)
+            return [letter, self._told(envelope, outcome, record)]
+        assert outcome.bundle is not None
+        key = _key(envelope, outcome, record)
         headers = _headers(envelope, outcome)
-        found: list[Publication] = []
-        if outcome.accepted:
-            assert outcome.bundle is not None
-            bundle_headers = {**headers, "kind": "structured", "content-type": "application/fhir+json"}
-            found.append(Publication("fhir.resources", key, dumps(outcome.bundle), bundle_headers))
-            found += [
+        bundle_headers = {**headers, "kind": "structured", "content-type": "application/fhir+json"}
+        return [
+            Publication("fhir.resources", key, dumps(outcome.bundle), bundle_headers),
+            *(
                 Publication("notes.clinical", key, note_to_json(note), {**headers, "note-id": note.note_id})
                 for note in outcome.notes
-            ]
-        else:
-            found.append(dead.of_record(record, _RejectionError.of(outcome), stage=self.name))
+            ),
+            self._told(envelope, outcome, record),
+        ]
+
+    @staticmethod
+    def _told(envelope: Envelope, outcome: Outcome, record: Record) -> Publication:
         told = report(outcome, envelope.source, envelope.index, with_bundle=False)
         told["feed"] = envelope.feed
         told["message_id"] = envelope.message_id
         told["received_at"] = envelope.received_at.isoformat()
         told["notes"] = [note.note_id for note in outcome.notes]
         told["origin"] = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        found.append(
-            Publication("outcomes", key, json.dumps(told, ensure_ascii=False).encode("utf-8"), headers)
-        )
-        return found
+        body = json.dumps(told, ensure_ascii=False).encode("utf-8")
+        return Publication("outcomes", _key(envelope, outcome, record), body, _headers(envelope, outcome))
+
+
+def _key(envelope: Envelope, outcome: Outcome, record: Record) -> bytes:
+    return outcome.patient_key.encode("utf-8") or record.key or envelope.feed.encode("utf-8")
 
 
 class _RejectionError(WardstreamError):
