@@ -7,7 +7,9 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY engine/ engine/
 COPY adapters/ adapters/
 COPY models/ models/
-RUN /opt/wardstream/bin/pip install --constraint constraints.txt .
+# Further packages, pinned as well: CUDA's libraries for workers with a GPU (docker-compose.yml, annotate-gpu).
+ARG EXTRA=
+RUN /opt/wardstream/bin/pip install --constraint constraints.txt . ${EXTRA}
 
 FROM python:3.11.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin wardstream

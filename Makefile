@@ -23,6 +23,10 @@ run: $(STAMP) ## keep the engine and the console up on the embedded broker
 test: $(STAMP) ## every test that needs no training packages
 	$(BIN)/python -m pytest
 
+test-train: $(STAMP) ## the tests of training and export; installs torch (several gigabytes)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,train]'
+	$(BIN)/python -m pytest tests/train
+
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

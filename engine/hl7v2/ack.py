@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.errors import NotHl7Error
-from engine.hl7v2.charset import declared_names
+from engine.hl7v2.charset import byte_order_mark, declared_names, wide_without_mark
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.er7 import read_delimiters
 from engine.hl7v2.escapes import escape_text
@@ -33,11 +33,22 @@ _MAX_TEXT = 240
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What an acknowledgement needs of the message's MSH; all texts as sent, delimiters decoded."""
+    """What an acknowledgement needs of the message's MSH.
+
+    Attributes:
+        delimiters: of MSH-1 and MSH-2.
+        segment: the MSH. Bytes stand for characters (Latin-1), so that what is echoed goes back as it came,
+            unless the message is in UTF-16 or UTF-32.
+        charset: the first name in MSH-18, "" if absent.
+        codec: what ``segment`` was decoded with.
+        mark: the byte order mark in front of the message.
+    """
 
     delimiters: Delimiters
     segment: Segment
     charset: str
+    codec: str = "latin-1"
+    mark: bytes = b""
 
     @property
     def control_id(self) -> str:
@@ -55,16 +66,19 @@ class Header:
 
 def read_header(payload: bytes) -> Header | None:
     """The MSH of a message as far as its bytes allow; None when there is none to answer to."""
-    text = payload.decode("latin-1").lstrip("\ufeff\xef\xbb\xbf \r\n\t")
-    if payload[:2] in {b"\xff\xfe", b"\xfe\xff"} or b"\0" in payload[:8]:
-        text = payload.replace(b"\0", b"").lstrip(b"\xff\xfe").decode("latin-1")
+    mark, codec = byte_order_mark(payload)
+    if not mark or codec == "utf-8":
+        codec = wide_without_mark(payload) or "latin-1"
+    wide = codec != "latin-1"
+    text = payload[len(mark) :].decode(codec, "replace").lstrip(" \r\n\t")
     line = text.replace("\n", "\r").split("\r", 1)[0]
     try:
         delimiters = read_delimiters(line)
     except NotHl7Error:
         return None
-    names = declared_names(payload)
-    return Header(delimiters, Segment(line, delimiters), names[0] if names else "")
+    segment = Segment(line, delimiters)
+    names = [segment.text(18)] if wide else declared_names(payload)
+    return Header(delimiters, segment, names[0] if names else "", codec, mark if wide else b"")
 
 
 def acknowledge(
@@ -121,7 +135,7 @@ def acknowledge(
     ]
     if code != "AA":
         lines.append(_error_segment(d, version, text, location, kind))
-    return "".join(f"{line}\r" for line in lines).encode("latin-1", "replace")
+    return header.mark + "".join(f"{line}\r" for line in lines).encode(header.codec, "replace")
 
 
 def _error_segment(d: Delimiters, version: str, text: str, location: str, kind: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from engine.errors import NotHl7Error, TooLargeError
 from engine.hl7v2.charset import Decoded, decode
 from engine.hl7v2.delimiters import Delimiters
-from engine.hl7v2.escapes import escape_text
-from engine.hl7v2.tree import Leaf, Message, Node, Segment
+from engine.hl7v2.escapes import escape_text, strange_escapes
+from engine.hl7v2.tree import HEADERS, Leaf, Message, Node, Segment
 from engine.records import Issue, Severity
 
 DEFAULT_MAX_SEGMENTS = 200_000
@@ -187,6 +187,58 @@ def _segment_location(lines: list[str]) -> str:
     return f"{last}[{sum(1 for line in lines if line[:3] == last)}]"
 
 
+def escape_issues(message: Message) -> list[Issue]:
+    """Escapes that stay in the values as they came: local ones, and what is no escape (HL7 v2.5.1 §2.7).
+
+    One issue for each kind and field, at its first place: a formatted note may hold hundreds.
+    """
+    d = message.delimiters
+    if not d.escape:
+        return []
+    marks = re.compile("[" + re.escape(d.component + d.subcomponent + d.repetition) + "]")
+    found: dict[tuple[str, int, str], tuple[str, int]] = {}
+    for segment in message.segments:
+        if d.escape not in segment.raw:
+            continue
+        for number, raw in enumerate(segment.fields):
+            if d.escape not in raw or (number == 2 and segment.id in HEADERS):
+                continue
+            for kind in {k for part in marks.split(raw) for k in strange_escapes(part, d)}:
+                place, times = found.get(
+                    (segment.id, number, kind), (f"{segment.id}[{segment.occurrence}]-{number}", 0)
+                )
+                found[segment.id, number, kind] = place, times + 1
+    return [_escape_issue(kind, place, times) for (_, _, kind), (place, times) in found.items()]
+
+
+_STRANGE = {
+    "local": (
+        Severity.INFORMATION,
+        "escape-local",
+        "A local escape sequence (Z) is kept as it came",
+        "Agree with the sender on what it means; receivers see it as text.",
+    ),
+    "charset": (
+        Severity.WARNING,
+        "escape-charset",
+        "A switch of the character set can't be followed and is kept as it came",
+        "Let the sender encode the whole message in 'UNICODE UTF-8'.",
+    ),
+    "lone": (
+        Severity.WARNING,
+        "escape-unknown",
+        "The escape character stands where no escape sequence is; it is kept as text",
+        "Let the sender write the escape character as its own sequence (\\E\\).",
+    ),
+}
+
+
+def _escape_issue(kind: str, place: str, times: int) -> Issue:
+    severity, code, message, action = _STRANGE[kind]
+    more = f", and in {times - 1} more fields of that name" if times > 1 else ""
+    return Issue(severity, code, place, message + more, action)
+
+
 def write(message: Message) -> str:
     """The message as ER7 text, CR after every segment. ``parse(write(m))`` equals ``m``."""
     return "".join(f"{write_segment(s)}\r" for s in message.segments)
@@ -195,7 +247,7 @@ def write(message: Message) -> str:
 def write_segment(segment: Segment) -> str:
     """One segment as ER7 text, from its values: escapes are written anew."""
     d = segment.delimiters
-    headers = segment.id in {"MSH", "FHS", "BHS"}
+    headers = segment.id in HEADERS
     parts = [segment.id]
     for number in range(1, len(segment.fields)):
         if headers and number == 1:

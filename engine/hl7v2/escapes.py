@@ -5,13 +5,15 @@ r"""Escape sequences (HL7 v2.5.1 §2.7), decoded to text and encoded back.
 ``\Xhh..\``                     bytes in hexadecimal, decoded as Latin-1 controls and ASCII, else as UTF-8
 ``\.br\ .sp n ce sk fi nf in ti``  formatting commands, turned into line breaks and blanks
 ``\H\ \N\``                     highlighting on and off: dropped, they carry no text
-``\Cxxyy\ \Mxxyyzz\``           character set switches: kept as text (see charset.py for ISO 2022)
+``\Cxxyy\ \Mxxyyzz\``           switches of the character set by ISO 2022: decoded, else kept as text
 ``\Z..\``                       local: kept as text
 anything else                   no escape: kept as text
 ==============================  =================================================================
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from engine.hl7v2.delimiters import Delimiters
 
@@ -24,6 +26,13 @@ def unescape(raw: str, delimiters: Delimiters) -> str:
     escape = delimiters.escape
     if not escape or escape not in raw:
         return raw
+    if (f"{escape}C" in raw or f"{escape}M" in raw) and (switched := _switched(raw, delimiters)) is not None:
+        return switched
+    return _unescaped(raw, delimiters, _decode)
+
+
+def _unescaped(raw: str, delimiters: Delimiters, decode: Callable[[str, Delimiters], str | None]) -> str:
+    escape = delimiters.escape
     out: list[str] = []
     position = 0
     while True:
@@ -35,7 +44,7 @@ def unescape(raw: str, delimiters: Delimiters) -> str:
         if end < 0:
             out.append(raw[position:])
             break
-        decoded = _decode(raw[start + 1 : end], delimiters)
+        decoded = decode(raw[start + 1 : end], delimiters)
         if decoded is None:
             # No escape sequence: keep the character, and let the second one open the next.
             out.append(raw[position:end])
@@ -47,10 +56,27 @@ def unescape(raw: str, delimiters: Delimiters) -> str:
     return "".join(out)
 
 
+def _switched(raw: str, delimiters: Delimiters) -> str | None:
+    r"""A value that switches its character set (HL7 v2.5.1 §2.7.2); None when it does not, or not to what is known.
+
+    ``\M2442\`` is ESC $ B of ISO 2022: what follows, up to ``\C2842\``, is JIS X 0208 in 7-bit bytes.
+    """
+    text = _unescaped(raw, delimiters, _decode_with_switches)
+    if "\x1b" not in text:
+        return None
+    try:
+        found = text.encode("ascii").decode("iso2022_jp_ext")
+    except UnicodeError:
+        return None
+    return None if "\x1b" in found else found
+
+
 def strange_escapes(raw: str, delimiters: Delimiters) -> list[str]:
     """Kinds of escapes in a raw value that could not be decoded: ``local``, ``charset``, ``lone``."""
     escape = delimiters.escape
     kinds: list[str] = []
+    if escape and _switched(raw, delimiters) is not None:
+        return kinds
     position = raw.find(escape) if escape else -1
     while position >= 0:
         end = raw.find(escape, position + 1)
@@ -107,6 +133,15 @@ def _decode(body: str, delimiters: Delimiters) -> str | None:  # noqa: C901 - on
     if kind == ".":
         return _formatting(body[1:])
     return None
+
+
+def _decode_with_switches(body: str, delimiters: Delimiters) -> str | None:
+    if len(body) in {5, 7} and body[0] in "CM":
+        try:
+            return "\x1b" + bytes.fromhex(body[1:]).decode("ascii")
+        except ValueError:
+            return None
+    return _decode(body, delimiters)
 
 
 def _hexadecimal(digits: str) -> str | None:

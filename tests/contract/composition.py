@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from adapters.cli import app
 from adapters.configuration import load_settings
+from adapters.worker import Role, parse_roles
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRETS = {"AUDIT_KEY": "k" * 32, "POSTGRES_PASSWORD": "p", "GRAFANA_PASSWORD": "g"}
@@ -91,3 +92,18 @@ def parsed(command):
         context = node.make_context(name, rest, parent=context)
         names.append(name)
     return " ".join(names), context.params
+
+
+COMPOSITION = composition()
+SERVICES = COMPOSITION["services"]
+ENGINE = engine_services(COMPOSITION)
+
+
+def roles_of(name):
+    """Roles of a worker, by its command."""
+    command, parameters = parsed(SERVICES[name]["command"])
+    return parse_roles(parameters["roles"]) if command == "run" else (Role.HTTP,)
+
+
+def container_port(published):
+    return int(published.rsplit(":", 1)[1])

@@ -1,60 +1,42 @@
-"""docker-compose.yml and deploy/ agree with the code: settings, commands, ports, paths and metrics."""
+"""docker-compose.yml, Dockerfile and deploy/ agree with the code: settings, commands, ports, images."""
 
-import ast
 import base64
 import json
 import re
 import tomllib
-from types import SimpleNamespace
+from importlib.metadata import requires
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from composition import (
+    COMPOSITION,
+    ENGINE,
     ROOT,
     SECRETS,
+    SERVICES,
     composition,
-    engine_services,
+    container_port,
     environment_of,
     mounts,
     on_host,
-    parsed,
+    roles_of,
     settings_of,
 )
-from prometheus_client.parser import text_string_to_metric_families
+from packaging.requirements import Requirement
 
-from adapters.clock import WallClock
 from adapters.configuration import CONFIG_VARIABLE, variables
-from adapters.http.server import HttpServer
-from adapters.kafka.agents import StageHealth
-from adapters.mllp.receiver import new_stats
-from adapters.observability.metrics import Metrics
-from adapters.worker import Role, make_extractor, make_stages, parse_roles
+from adapters.feed_profiles import load_profiles
+from adapters.worker import Role, make_extractor, make_stages
 from engine.mapping.mapper import Mapper
 from engine.settings import Settings
 
-COMPOSITION = composition()
-SERVICES = COMPOSITION["services"]
-ENGINE = engine_services(COMPOSITION)
-PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text(encoding="utf-8"))
-ALERTS = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text(encoding="utf-8"))
-DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboards" / "wardstream.json").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 GRACE_SECONDS = 2.0
 """What the engine itself adds to ``kafka.shutdown_timeout`` before it ends hard (adapters/kafka/run.py)."""
 
 every_service = pytest.mark.parametrize("name", sorted(SERVICES))
 every_worker = pytest.mark.parametrize("name", sorted(ENGINE))
-
-
-def roles_of(name):
-    """Roles of a worker, by its command."""
-    command, parameters = parsed(SERVICES[name]["command"])
-    return parse_roles(parameters["roles"]) if command == "run" else (Role.HTTP,)
-
-
-def container_port(published):
-    return int(published.rsplit(":", 1)[1])
 
 
 def is_pinned(image):
@@ -103,7 +85,35 @@ def test_what_the_dockerfile_copies_is_in_the_build_context():
 def test_the_engine_s_image_carries_the_version_of_the_package():
     """An image's tag says what is in it."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    assert {each["image"] for each in ENGINE.values()} == {f"wardstream:{version}"}
+    images = {name: each["image"] for name, each in ENGINE.items()}
+    assert images.pop("annotate-gpu") == f"wardstream:{version}-gpu"
+    assert set(images.values()) == {f"wardstream:{version}"}
+
+
+def test_images_that_are_built_otherwise_have_names_of_their_own():
+    """Two builds under one name would overwrite each other."""
+    builds = {}
+    for service in ENGINE.values():
+        builds.setdefault(service["image"], set()).add(json.dumps(service["build"]))
+    assert [len(each) for each in builds.values()] == [1, 1]
+
+
+def test_what_the_gpu_s_image_has_in_addition_is_pinned():
+    """The libraries of CUDA come as packages, through the same constraints as all others."""
+    build = SERVICES["annotate-gpu"]["build"]
+    (extra,) = build["args"].values()
+    assert list(build["args"]) == re.findall(r"^ARG (\w+)=$", DOCKERFILE, re.MULTILINE)
+    package, extras = re.fullmatch(r"([\w-]+)\[([\w,]+)\]", extra).groups()
+    pinned = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    needed = [Requirement(text) for text in requires(package)]
+    brought = {
+        each.name
+        for each in needed
+        for name in extras.split(",")
+        if each.marker and not each.marker.evaluate({"extra": ""}) and each.marker.evaluate({"extra": name})
+    }
+    assert brought
+    assert {package, *brought} <= pinned
 
 
 def test_the_broker_is_the_one_that_the_tests_run_against():
@@ -223,8 +233,8 @@ def test_the_command_of_a_worker_is_understood(name):
 def test_the_stages_of_a_worker_can_be_made(name, monkeypatch):
     """The note reader, the overlay and all else that a stage needs at its start is there."""
     settings = settings_of(SERVICES[name], monkeypatch)
-    overlay = on_host(SERVICES[name], settings.mapping.overlay)
-    monkeypatch.setenv("WARDSTREAM_MAPPING__OVERLAY", str(overlay))
+    monkeypatch.setenv("WARDSTREAM_MAPPING__OVERLAY", str(on_host(SERVICES[name], settings.mapping.overlay)))
+    monkeypatch.setenv("WARDSTREAM_FEEDS", str(on_host(SERVICES[name], settings.feeds)))
     settings = settings_of(SERVICES[name], monkeypatch)
     stages = [role for role in roles_of(name) if role not in {Role.MLLP, Role.HTTP}]
     assert [stage.name for stage in make_stages(stages, settings)] == [role.value for role in stages]
@@ -331,95 +341,6 @@ def test_the_ways_in_listen_beyond_the_container(monkeypatch):
     assert settings_of(SERVICES["console"], monkeypatch).http.host == "0.0.0.0"
 
 
-# -- health and metrics --------------------------------------------------------------------------------------
-
-
-def served_paths(settings):
-    """Paths that a worker's HTTP side answers to GET."""
-    server = HttpServer(settings, SimpleNamespace(), WallClock(), Metrics(), SimpleNamespace())
-    return {r.resource.canonical for r in server.application().router.routes() if r.method == "GET"}
-
-
-@every_worker
-def test_the_health_check_of_a_worker_asks_what_is_served(name, monkeypatch):
-    """A check of a path that does not exist would restart a healthy worker for ever."""
-    settings = settings_of(SERVICES[name], monkeypatch)
-    program, *_, code = SERVICES[name]["healthcheck"]["test"][1:]
-    ast.parse(code)
-    url = urlsplit(re.search(r"'(http://[^']+)'", code).group(1))
-    assert program == "python"
-    assert Role.HTTP in roles_of(name)
-    assert url.port == settings.http.port
-    assert url.path in served_paths(settings)
-
-
-def test_prometheus_looks_at_every_worker_where_it_serves_its_metrics(monkeypatch):
-    """A worker without metrics is one whose trouble nobody sees."""
-    job = next(each for each in PROMETHEUS["scrape_configs"] if each["job_name"] == "wardstream")
-    (lookup,) = job["dns_sd_configs"]
-    assert set(lookup["names"]) == set(ENGINE)
-    for name in ENGINE:
-        settings = settings_of(SERVICES[name], monkeypatch)
-        assert lookup["port"] == settings.http.port
-        assert job["metrics_path"] in served_paths(settings)
-        assert settings.http.host == "0.0.0.0"
-
-
-def exported(monkeypatch):
-    """Names of the metrics that the workers of the composition serve together."""
-    names = set()
-    for name in ENGINE:
-        settings = settings_of(SERVICES[name], monkeypatch)
-        metrics = Metrics()
-        if Role.MLLP in roles_of(name):
-            for feed in (settings.mllp.feed, *settings.mllp.more_feeds):
-                metrics.add(f"mllp_{feed}", new_stats())
-        HttpServer(settings, SimpleNamespace(), WallClock(), metrics, SimpleNamespace())
-        metrics.watch(lambda: [StageHealth("drift", (0,), 0, 0.0, rebalancing=False)])
-        for family in text_string_to_metric_families(metrics.text().decode()):
-            names |= {sample.name for sample in family.samples}
-    return names
-
-
-def test_dashboard_and_alerts_ask_for_metrics_that_are_served(monkeypatch):
-    """A panel over a metric that does not exist shows a calm line whatever happens."""
-    asked = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
-    asked += [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
-    names = set(re.findall(r"\bwardstream_\w+", " ".join(asked)))
-    assert names
-    assert names <= exported(monkeypatch)
-
-
-def test_every_feed_is_on_the_dashboard(monkeypatch):
-    """A feed that was added to the listener and not to the picture would be watched by nobody."""
-    mllp = settings_of(SERVICES["mllp"], monkeypatch).mllp
-    text = json.dumps([DASHBOARD, ALERTS])
-    shown = set(re.findall(r"wardstream_mllp_([a-z0-9]+)_frames\b", text))
-    assert shown == {mllp.feed, *mllp.more_feeds}
-
-
-def test_grafana_finds_its_data_and_its_dashboards():
-    """Names, addresses and folders of the provisioning agree with what is mounted and served."""
-    provisioning = ROOT / "deploy" / "grafana" / "provisioning"
-    (source,) = yaml.safe_load((provisioning / "datasources" / "prometheus.yml").read_text())["datasources"]
-    url = urlsplit(source["url"])
-    assert url.hostname in SERVICES
-    assert url.port in {container_port(p) for p in SERVICES[url.hostname]["ports"]}
-    assert {panel["datasource"]["uid"] for panel in DASHBOARD["panels"]} == {source["uid"]}
-    (provider,) = yaml.safe_load((provisioning / "dashboards" / "wardstream.yml").read_text())["providers"]
-    assert on_host(SERVICES["grafana"], provider["options"]["path"]) == ROOT / "deploy/grafana/dashboards"
-    assert on_host(SERVICES["grafana"], "/etc/grafana/provisioning") == provisioning
-
-
-def test_prometheus_finds_its_files():
-    """The configuration named on its command line, and the rules named in that, are mounted."""
-    (config,) = [
-        c.partition("=")[2] for c in SERVICES["prometheus"]["command"] if c.startswith("--config.file=")
-    ]
-    for path in (config, *PROMETHEUS["rule_files"]):
-        assert on_host(SERVICES["prometheus"], path).is_file()
-
-
 def test_the_fhir_server_and_its_database_agree():
     """Host, database, user and password are the same on both sides, and its extra settings are mounted."""
     fhir, postgres = environment_of(SERVICES["fhir"]), environment_of(SERVICES["postgres"])
@@ -438,6 +359,12 @@ def test_the_fhir_server_and_its_database_agree():
 def test_the_example_overlay_compiles():
     """A site that begins with the example begins with something that works."""
     assert Mapper(ROOT / "deploy" / "overlay").naming.system("KGH", "", "").startswith("https://")
+
+
+def test_the_example_profiles_are_of_feeds_that_exist(monkeypatch):
+    """A profile whose name is no feed's changes nothing, without a word."""
+    mllp = settings_of(SERVICES["mllp"], monkeypatch).mllp
+    assert set(load_profiles(ROOT / "deploy" / "feeds")) <= {mllp.feed, *mllp.more_feeds}
 
 
 def test_every_worker_has_the_same_settings_file_and_overlay():

@@ -78,3 +78,20 @@ def test_what_has_no_header_gets_a_plain_reject():
     parsed = er7.parse(answer.decode())
     assert parsed.get("MSA-1") == "AR"
     assert parsed.get("MSA-3") == "no MSH"
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_wide_sender_is_answered_in_its_own_characters(codec, mark):
+    """A sender of UTF-16 reads UTF-16, and finds its control id as it sent it."""
+    message = mark + "MSH|^~\\&|病房|KGH|WS|SITE|2026||ADT^A01|編1|P|2.5\rPID|1\r"
+    answer = acknowledge(read_header(message.encode(codec)), "AA", control_id="W1", at=AT).decode(codec)
+    assert answer.startswith(mark + "MSH|")
+    a = er7.parse(answer.lstrip(mark))
+    assert (a.get("MSH-5"), a.get("MSA-2")) == ("病房", "編1")
+
+
+def test_bytes_of_any_character_set_are_echoed_as_they_came():
+    """The edge need not know Big5 to echo a control id."""
+    message = "MSH|^~\\&|EMR|KGH|||2026||ADT^A01|編1|P|2.5".encode("big5")
+    assert "編1".encode("big5") in acknowledge(read_header(message), "AA", control_id="W1", at=AT)

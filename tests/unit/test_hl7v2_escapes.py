@@ -31,6 +31,10 @@ D = Delimiters()
         (r"\.in+5\indented\.ti-3\less", "indentedless"),
         (r"\.fi\\.nf\plain", "plain"),
         (r"\H\bold\N\ thin", "bold thin"),
+        (r"Mr \M2442\;3ED\C2842\!", "Mr 山田!"),
+        ("\\M2442\\M\\F\\\\C2842\\", "梨"),
+        ("\\E\\C2842\\E\\", "\\C2842\\"),
+        (r"\C2842\x", "x"),
     ],
 )
 def test_sequences_decode(raw, text):
@@ -44,8 +48,9 @@ def test_sequences_decode(raw, text):
         ("C:\\temp", ["lone"]),
         ("half \\F", ["lone"]),
         (r"\Zlocal\x", ["local"]),
-        (r"\C2842\x", ["charset"]),
+        (r"\C2D41\x", ["charset"]),
         (r"\M262141\x", ["charset"]),
+        (r"\C28\x", ["charset"]),
         (r"\XZZ\x", ["lone", "lone"]),
         (r"\X4\x", ["lone", "lone"]),
         (r"\Q\x", ["lone", "lone"]),

@@ -134,3 +134,12 @@ def test_writing_gives_the_text_again():
     """What was read can be written: delimiters inside values come out escaped."""
     text = MSH + "\rPID|1||A^^^H&1~B||O\\T\\Neil^\\F\\x\r"
     assert er7.write(er7.parse(text)) == text
+
+
+def test_escapes_that_stay_are_told_once_a_kind_and_field():
+    """What was not understood is named with its place; a text full of it gives one line, not hundreds."""
+    m = message("OBX|1|FT|A||\\rtf1 \\ansi~\\Zx\\|", "OBX|2|FT|A||C:\\temp", "NTE|1||a\\F\\b")
+    found = {(i.code, i.location): i.message for i in er7.escape_issues(m)}
+    assert set(found) == {("escape-unknown", "OBX[1]-5"), ("escape-local", "OBX[1]-5")}
+    assert "1 more" in found["escape-unknown", "OBX[1]-5"]
+    assert er7.escape_issues(message("PID|1")) == []
