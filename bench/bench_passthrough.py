@@ -1,4 +1,7 @@
-"""How many records a second one process copies: Faust alone beside the engine's runner, same run, same broker.
+"""How many records a second one process takes: Faust alone beside the engine, same run, same broker, same messages.
+
+The first three variants copy ADT^A01 messages from topic to topic; ``ingest`` reads, maps, validates and writes them, with
+Bundle and outcome confirmed before a message counts as done.
 
 ``python bench/bench_passthrough.py [--count N] [--rounds R] [--real]`` prints a table for the embedded broker, and for
 a real one with ``--real`` (started from its jars) or where KAFKA_BOOTSTRAP_SERVERS names one. Every variant runs in a
@@ -15,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from aiokafka import AIOKafkaProducer
 
+from adapters.composition import make_pipeline
 from adapters.kafka.client import connection, hush
 from adapters.kafka.embedded import EmbeddedBroker
 from adapters.kafka.local import LocalKafka
@@ -31,15 +35,19 @@ from adapters.kafka.offsets import LogOffsets
 from adapters.kafka.publisher import KafkaPublisher
 from adapters.kafka.run import run_stages
 from adapters.kafka.topics import ensure_topics, physical
-from engine.records import Publication, Record
-from engine.settings import Kafka
+from adapters.replay.generate import adt_a01
+from engine.records import Kind, Publication, Record
+from engine.settings import Kafka, Settings
+from engine.stages.ingest import IngestStage
 
-SIZE = 900
+MESSAGES = [adt_a01(seed) for seed in range(500)]
+SIZE = round(statistics.mean(map(len, MESSAGES)))
 SOURCE, TARGET = "hl7v2.inbound", "fhir.resources"
 VARIANTS = {
     "faust": "Faust alone, copies not confirmed",
     "faust-confirmed": "Faust alone, each copy confirmed",
-    "wardstream": "Wardstream, all confirmed, in order",
+    "wardstream": "Wardstream copying, confirmed, in order",
+    "ingest": "Wardstream making FHIR, confirmed, in order",
 }
 
 
@@ -49,7 +57,7 @@ async def fill(kafka: Kafka, count: int) -> None:
     producer = AIOKafkaProducer(**connection(kafka), max_batch_size=64 * 1024, linger_ms=5)
     await producer.start()
     waiting = [
-        await producer.send(physical(kafka, SOURCE), bytes(SIZE), b"%d" % (number % 500))
+        await producer.send(physical(kafka, SOURCE), MESSAGES[number % 500], b"%d" % (number % 500))
         for number in range(count)
     ]
     await asyncio.gather(*waiting)
@@ -69,18 +77,31 @@ async def copied(kafka: Kafka, count: int, begun: Callable[[], float]) -> float:
     return time.monotonic() - begun()
 
 
-async def wardstream(kafka: Kafka, count: int) -> float:
-    class Copy:
-        name, topic, begun = "bench", SOURCE, 0.0
+class Copy:
+    name, topic, begun = "bench", SOURCE, 0.0
 
-        async def handle(self, record: Record) -> list[Publication]:
-            self.begun = self.begun or time.monotonic()
-            return [Publication(TARGET, record.key or b"", record.value, record.headers)]
+    async def handle(self, record: Record) -> Sequence[Publication]:
+        self.begun = self.begun or time.monotonic()
+        return [Publication(TARGET, record.key or b"", record.value, record.headers)]
 
-        def tick(self, _now: datetime) -> tuple[()]:
-            return ()
+    def tick(self, _now: datetime) -> Sequence[Publication]:
+        return ()
 
-    stage, found = Copy(), []
+
+class Ingest(Copy):
+    name = "ingest-hl7v2"
+
+    def __init__(self) -> None:
+        settings = Settings()
+        self._stage = IngestStage(Kind.HL7V2, make_pipeline(settings), settings)
+
+    async def handle(self, record: Record) -> Sequence[Publication]:
+        self.begun = self.begun or time.monotonic()
+        return await self._stage.handle(record)
+
+
+async def wardstream(kafka: Kafka, count: int, stage: Copy) -> float:
+    found = []
 
     async def job() -> None:
         found.append(await copied(kafka, count, lambda: stage.begun))
@@ -130,8 +151,8 @@ async def plain_faust(kafka: Kafka, count: int, *, confirmed: bool) -> float:
 def measure(variant: str, kafka: Kafka, count: int) -> float:
     """Run one variant in this process."""
     hush()
-    if variant == "wardstream":
-        return asyncio.run(wardstream(kafka, count))
+    if variant in {"wardstream", "ingest"}:
+        return asyncio.run(wardstream(kafka, count, Copy() if variant == "wardstream" else Ingest()))
     return asyncio.run(plain_faust(kafka, count, confirmed=variant == "faust-confirmed"))
 
 
@@ -146,7 +167,7 @@ def rate(variant: str, kafka: Kafka, count: int) -> float:
 
 
 def table(broker: str, rates: dict[str, list[float]]) -> None:
-    print(f"\n{broker}, {SIZE}-byte records")
+    print(f"\n{broker}, ADT^A01 of {SIZE} bytes on average")
     base = statistics.median(rates["faust"])
     for variant, found in rates.items():
         middle = statistics.median(found)

@@ -99,7 +99,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=20)
     repeat = parser.parse_args().repeat
-    print(f"{'':<18}{'size':>11} {'ours':>13} {'python-hl7':>13} {'hl7apy':>13} {'to p-hl7':>9} {'to apy':>9}")
+    print(
+        f"{'':<18}{'size':>11} {'ours':>13} {'python-hl7':>13} {'hl7apy':>13} {'to p-hl7':>9} {'to apy':>9}"
+    )
     compare("ADT^A01", [adt_a01(seed) for seed in range(12)], repeat)
     compare("ORU, 10 OBX", [oru_with(10, seed) for seed in range(8)], repeat)
     compare("ORU, 200 OBX", [oru_with(200, seed) for seed in range(3)], max(1, repeat // 4))
