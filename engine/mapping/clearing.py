@@ -3,7 +3,7 @@
 HL7 v2 has three states of a field (v2.5.1 §2.5.3): absent leaves what the receiver holds, ``""`` deletes
 it, a value replaces it. A PUT knows two: what the resource does not hold is gone. So where a sender uses
 nulls in an update, the resource is written as a FHIRPath Patch (FHIR R4 §3.1.0.9.2) that deletes what was
-nulled, replaces what was sent, and leaves the rest alone. docs/decisions/0008 says what that means for
+nulled, replaces what was sent, and leaves the rest alone. docs/decisions/0009 says what that means for
 receivers.
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine.mapping.expressions import (
     Condition,
     ExpressionError,
     Getter,
+    Ref,
     compile_condition,
     getter,
     parse_ref,
@@ -34,8 +36,11 @@ from engine.mapping.tables import Line, Table, TableSet
 IdPart = Callable[[Instance, Run], str]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+_TIMES = frozenset({"date", "dateTime", "instant", "time"})
 _WHOLE_FIELD = ("joined", "text-line", "lines")
 """Functions that take all components of a field into one text."""
+_SEPARATOR = "\x1f"
+_ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref() or identifier()."
 _CALL = re.compile(r"([A-Za-z][\w:-]*)(?:\((.*)\))?")
 
 
@@ -49,6 +54,7 @@ class Rule:
         placeholders: getters of the ``{...}`` parts of ``fixed``, when it is a template.
         dependent: the row writes a fixed value into an item that another row must make first.
         whole: the converter takes all repetitions of the field at once.
+        keep: where and how to keep what is no valid value, as the sender wrote it.
     """
 
     line: Line
@@ -61,6 +67,7 @@ class Rule:
     placeholders: tuple[tuple[str, Getter], ...] = ()
     dependent: bool = False
     whole: bool = False
+    keep: tuple[Target, Converter] | None = None
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
@@ -77,25 +84,39 @@ class Rule:
             if not text or text == NULL:
                 return False
         target = self.target
-        if target.taken(root, items, rep):
+        if self.line["codes"] and target.taken(root, items, rep):
             run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
             return False
         mark = len(run.trail)
         value = self.convert(node, segment, run)
         if value is None:
             run.undo(mark)
-            return False
+            return self._kept(node, segment, run, root, items, rep)
         if value == {}:
             return True  # a line of a text that is put in place when all lines are there
         if target.codes is not None and isinstance(value, str) and value not in target.codes:
             run.undo(mark)
             run.refuse(node, f"invalid: no code that FHIR allows in {target.text}")
-            return False
+            return self._kept(node, segment, run, root, items, rep)
         if not target.place(root, items, value, rep):
             run.undo(mark)
             run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
             return False
         return True
+
+    def _kept(
+        self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
+    ) -> bool:
+        """Keep what is no valid value in an extension of the element that it was meant for."""
+        if self.keep is None:
+            return False
+        target, convert_raw = self.keep
+        mark = len(run.trail)
+        value = convert_raw(node, segment, run)
+        if value and target.place(root, items, value, rep):
+            return True
+        run.undo(mark)
+        return False
 
     def _fixed(self, node: Node, segment: Segment, run: Run) -> Any:
         if not self.placeholders:
@@ -216,6 +237,8 @@ class Link:
         holder: name of the instance that holds the reference; "" is this one.
         source: name of the instance referred to; "" is this one.
         only: refer to it only if there is exactly one.
+        match: pairs (place in its segment, place in this one) that must hold the same; an empty second
+            one asks nothing, but the first pair must be told.
         fixed: the fixed value, "" for a reference.
         targets: compiled path by resource type of the holder.
     """
@@ -226,6 +249,19 @@ class Link:
     only: bool
     fixed: str
     targets: dict[str, Target]
+    match: tuple[tuple[Getter, Getter], ...] = ()
+
+    def fits(self, candidate: Instance, segment: Segment, run: Run) -> bool:
+        """Whether ``match`` holds for an instance."""
+        for number, (there, here) in enumerate(self.match):
+            wanted = text_of(here(EMPTY, segment, run))
+            if not wanted:
+                if number == 0:
+                    return False
+                continue
+            if text_of(there(EMPTY, candidate.segment, run)) != wanted:
+                return False
+        return True
 
     def target(self, resource_type: str) -> Target:
         found = self.targets.get(resource_type)
@@ -322,11 +358,27 @@ class Compiler:
             home
             and not parts
             and target.type in schema.PRIMITIVES
+            and not (target.type == "code" and line["codes"])
             and not line["using"].startswith(_WHOLE_FIELD)
         ):
             # A primitive takes the first component; what a sender added after it is reported as unmapped.
             parts = (1,)
-        return Rule(line, number, parts, when, target, converter, whole=whole)
+        return Rule(
+            line, number, parts, when, target, converter, whole=whole, keep=self._keeper(line, target, root)
+        )
+
+    def _keeper(self, line: Line, target: Target, root: str) -> tuple[Target, Converter] | None:
+        """Times and codes that can't be told in FHIR stay beside the element as the sender wrote them."""
+        path = self._own_urls(line["target"])
+        if not target.steps or target.many:
+            return None
+        if target.type in _TIMES:
+            url = f"{self.extension_base}source-value"
+            return compile_target(root, f"{path}.extension({url}).valueString"), convert.string
+        if target.type == "code" and line["codes"]:
+            concept = self.datatypes["CWE-CodeableConcept"].convert
+            return compile_target(root, f"{path}.extension(alternate-codes).valueCodeableConcept"), concept
+        return None
 
     def _own_urls(self, target: str) -> str:
         """``extension(ws:name)`` is an extension of this project, under the site's base URI."""
@@ -347,6 +399,8 @@ class Compiler:
                 return text == "true", ()
             case "integer" | "positiveInt" | "unsignedInt":
                 return int(text), ()
+            case "decimal":
+                return Decimal(text), ()
             case "Coding":
                 return parse_fixed_coding(text, line, self.aliases).coding(), ()
             case "CodeableConcept":
@@ -388,6 +442,12 @@ class Compiler:
             )
         if name in convert.FUNCTIONS:
             return convert.FUNCTIONS[name]
+        if name in convert.FACTORIES:
+            places = [self._ref(line, text.strip()) for text in (arguments or "").split(";") if text.strip()]
+            try:
+                return convert.FACTORIES[name](*(_anywhere(ref) for ref in places))
+            except TypeError:
+                raise line.fault(f"{using!r} in 'using' names too few or too many places") from None
         if name.startswith("sender-system:"):
             return convert.sender_system(name.partition(":")[2])
         if name in convert.PRIMITIVES:
@@ -438,9 +498,10 @@ class Compiler:
         if resource != "-" and not schema.is_resource(resource):
             raise line.fault(f"FHIR R4 has no resource type {resource!r}")
         mode = line["mode"] or "new"
-        if mode not in {"new", "add", "join", "last"}:
+        if mode not in {"new", "add", "join", "last", "shared"}:
             raise line.fault(
-                f"The mode {mode!r} is unknown", "Use new, add, join or last; tables/README.md explains them."
+                f"The mode {mode!r} is unknown",
+                "Use new, add, join, last or shared; tables/README.md explains them.",
             )
         try:
             when = compile_condition(line["when"], segment) if line["when"] else None
@@ -476,12 +537,12 @@ class Compiler:
     def _id_part(self, line: Line, text: str) -> IdPart:
         match = re.fullmatch(r"(\w+)\(([^()]*)\)", text)
         if match is None:
-            raise line.fault(
-                f"{text!r} is no part of an id rule", "Use cx(), ei(), eip(), code(), text(), raw() or ref()."
-            )
+            raise line.fault(f"{text!r} is no part of an id rule", _ID_PARTS)
         function, argument = match[1], match[2]
         if function == "ref":
             return _id_of_other(argument)
+        if function == "identifier":
+            return _id_of_identifier
         name, _, what = argument.partition(",")
         ref = self._ref(line, name.strip())
         home = line["segment"]
@@ -500,7 +561,7 @@ class Compiler:
                 return _id_of_raw(ref.segment, ref.field, home)
         raise line.fault(
             f"{function!r} is no function of id rules",
-            "Use cx(), ei(), eip(), code(), text(), raw() or ref().",
+            _ID_PARTS,
         )
 
     def _links(self, line: Line, resource: str) -> tuple[Link, ...]:
@@ -511,9 +572,10 @@ class Compiler:
                 raise line.fault(f"The link {text!r} is not of the form path=Name")
             holder, _, path = left.partition(".") if left[:1].isupper() else ("", "", left)
             fixed = right[1:-1] if right.startswith("'") else ""
+            right, match = self._match(line, right)
             only = right.endswith("?")
             source = "" if right.rstrip("?") == "this" or fixed else right.rstrip("?")
-            link = Link(holder, path, source, only, fixed, {})
+            link = Link(holder, path, source, only, fixed, {}, match)
             known = resource if not holder else self.types_by_name.get(holder, "")
             if not known:
                 raise line.fault(f"The link {text!r} names {holder!r}, which no row makes")
@@ -524,6 +586,28 @@ class Compiler:
                     raise line.fault(f"The link {text!r} is wrong: {error}") from None
             links.append(link)
         return tuple(links)
+
+    def _match(self, line: Line, right: str) -> tuple[str, tuple[tuple[Getter, Getter], ...]]:
+        """``Observation[OBX-4=OBR-26.2]``: the name, and what must be the same."""
+        name, bracket, inside = right.partition("[")
+        if not bracket:
+            return right, ()
+        pairs = []
+        for part in inside.removesuffix("]").split():
+            there, sign, here = part.partition("=")
+            if not sign:
+                raise line.fault(f"{part!r} is no pair of places such as OBX-4=OBR-26.2")
+            pairs.append((_anywhere(self._ref(line, there)), _anywhere(self._ref(line, here))))
+        return name, tuple(pairs)
+
+
+def _anywhere(ref: Ref) -> Getter:
+    """A getter for a place in the segment at hand or, if that is another one, in the nearest of its name."""
+
+    def fetch(node: Node, segment: Segment, run: Run) -> Node | None:
+        return getter(ref, segment.id)(node, segment, run)
+
+    return fetch
 
 
 def _copy(value: Any) -> Any:
@@ -564,18 +648,21 @@ def _made_resource(table: DatatypeTable) -> Converter:
         if not found:
             return None
         resource = {"resourceType": table.type, **found}
-        identifiers = resource.get("identifier") or []
-        first = next((i for i in identifiers if i.get("value")), None)
-        key = (
-            (first.get("system", run.facility), first["value"]) if first else (run.facility, _content(found))
-        )
-        reference, whole = run.make(resource, *key)
+        reference, whole = run.make(resource, *_business_key(resource, run.facility))
         if not whole:
             run.undo(mark)
             run.refuse(node, f"the message says something else about the same {table.type} elsewhere")
         return {"reference": reference}
 
     return make
+
+
+def _business_key(resource: dict[str, Any], facility: str) -> tuple[str, str]:
+    """What names a thing that several segments tell of: its first identifier, else its content and sender."""
+    first = next((i for i in resource.get("identifier") or () if i.get("value")), None)
+    if first is not None:
+        return first.get("system", facility), first["value"]
+    return facility, _content({k: v for k, v in resource.items() if k != "resourceType"})
 
 
 def _content(value: Any) -> str:
@@ -594,17 +681,21 @@ def _nodes(instance: Instance, run: Run, segment: str, number: int, home: str) -
 
 def _id_of_other(name: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
-        other = run.find(name, instance.group)
+        other = run.find(name, instance.group, instance.order)
         return run.id_of(other) if other is not None and other is not instance else ""
 
     return part
+
+
+def _id_of_identifier(instance: Instance, run: Run) -> str:
+    return _SEPARATOR.join(_business_key(instance.resource, run.facility))
 
 
 def _id_of_cx(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         node = choose_patient_identifier(_nodes(instance, run, segment, number, home))
         found = run.naming.cx(node, run.facility, what) if node is not None else None
-        return "\x1f".join(found) if found else ""
+        return _SEPARATOR.join(found) if found else ""
 
     return part
 
@@ -613,7 +704,7 @@ def _id_of_ei(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         nodes = _nodes(instance, run, segment, number, home)
         found = run.naming.ei(nodes[0], run.facility, what) if nodes else None
-        return "\x1f".join(found) if found else ""
+        return _SEPARATOR.join(found) if found else ""
 
     return part
 
@@ -624,7 +715,7 @@ def _id_of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
             for n in (2, 1):  # the filler's number names the specimen; the placer's stands in
                 found = run.naming.ei(child(node, n), run.facility, what)
                 if found:
-                    return "\x1f".join(found)
+                    return _SEPARATOR.join(found)
         return ""
 
     return part
@@ -638,7 +729,7 @@ def _id_of_code(segment: str, number: int, home: str) -> IdPart:
         texts = [text_of(child(nodes[0], n)) for n in (1, 3)]
         if not texts[0]:
             texts = [text_of(child(nodes[0], n)) for n in (4, 6)]
-        return "\x1f".join(texts) if texts[0] else text_of(child(nodes[0], 2))
+        return _SEPARATOR.join(texts) if texts[0] else text_of(child(nodes[0], 2))
 
     return part
 

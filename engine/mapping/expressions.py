@@ -6,11 +6,13 @@
     and-part  = not-part { "and" not-part }
     not-part  = [ "not" ] ( "(" condition ")" | test )
     test      = ref "valued" | ref "not" "valued"
-              | ref ( "=" | "!=" ) 'text'
+              | ref ( "=" | "!=" ) ( 'text' | ref )
               | ref [ "not" ] "in" "(" 'text' { "," 'text' } ")"
               | ref "~" 'regular expression'           (searched, not anchored)
+              | ref "is" ( "number" | "range" | "ucum" )   a number, with comparator or not; ``3.5 - 5``; a unit
               | "count(" ref ")" ( "=" | ">" | "<" ) number   repetitions of a field
               | "after" SEG       the segment before this one, notes left out, is a SEG
+              | "has" SEG         there is a SEG in this group or in the groups around it
               | "continues"       this OBX goes on with the text of the one before it
     ref       = SEG-field[.component[.subcomponent]]   in segment tables: PID-3.4, MSH-9.2
               | TYPE.component[.subcomponent]           in data type tables: CX.4.2
@@ -26,6 +28,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from engine.hl7v2.tree import NULL, Leaf, Node, Segment, child, first_leaf, valued
+from engine.mapping.kinds import KINDS
 
 if TYPE_CHECKING:
     from engine.mapping.run import Run
@@ -168,36 +171,55 @@ class _Parser:
 
     def test(self) -> Condition:
         word = self.peek()
-        if word == "after":
-            self.take()
-            name = self.take("word")
-            return lambda _node, segment, run: run.anchor(segment) == name
-        if word == "continues":
-            self.take()
-            return lambda _node, segment, run: run.continues(segment)
+        if word in {"after", "has", "continues"}:
+            return self.place(self.take())
         if word == "count":
             return self.count()
         get = getter(parse_ref(self.take("ref")), self.home)
         operator = self.take()
-        if operator == "valued":
-            return _valued(get)
         if operator == "not":
-            negated = self.take()
-            if negated == "valued":
-                is_valued = _valued(get)
-                return lambda node, segment, run: not is_valued(node, segment, run)
-            if negated == "in":
-                values = self.values()
-                return lambda node, segment, run: text_of(get(node, segment, run)) not in values
-            raise ExpressionError(f"{negated!r} stands where 'valued' or 'in' was expected")
-        if operator == "in":
+            inner = self.membership(get, self.take())
+            return lambda node, segment, run: not inner(node, segment, run)
+        if operator in {"valued", "in"}:
+            return self.membership(get, operator)
+        if operator == "is":
+            return self.kind(get)
+        return self.comparison(get, operator)
+
+    def place(self, word: str) -> Condition:
+        """Where the segment stands among the others."""
+        if word == "continues":
+            return lambda _node, segment, run: run.continues(segment)
+        name = self.take("word")
+        if word == "after":
+            return lambda _node, segment, run: run.anchor(segment) == name
+        return lambda _node, segment, run: run.nearest(segment, name) is not None
+
+    def membership(self, get: Getter, word: str) -> Condition:
+        if word == "valued":
+            return _valued(get)
+        if word == "in":
             values = self.values()
             return lambda node, segment, run: text_of(get(node, segment, run)) in values
-        return self.comparison(get, operator)
+        raise ExpressionError(f"{word!r} stands where 'valued' or 'in' was expected")
+
+    def kind(self, get: Getter) -> Condition:
+        word = self.take("word")
+        if word not in KINDS:
+            raise ExpressionError(f"{word!r} stands where one of {', '.join(KINDS)} was expected")
+        is_kind = KINDS[word]
+        return lambda node, segment, run: is_kind(text_of(get(node, segment, run)).strip())
 
     def comparison(self, get: Getter, operator: str) -> Condition:
         if operator not in {"=", "!=", "~"}:
-            raise ExpressionError(f"{operator!r} stands where 'valued', 'in', '=', '!=' or '~' was expected")
+            raise ExpressionError(
+                f"{operator!r} stands where 'valued', 'is', 'in', '=', '!=' or '~' was expected"
+            )
+        if operator != "~" and self.at < len(self.tokens) and self.tokens[self.at][0] == "ref":
+            other, same = getter(parse_ref(self.take("ref")), self.home), operator == "="
+            return lambda node, segment, run: (
+                (text_of(get(node, segment, run)) == text_of(other(node, segment, run))) is same
+            )
         value = self.take("text")[1:-1]
         if operator == "=":
             return lambda node, segment, run: text_of(get(node, segment, run)) == value

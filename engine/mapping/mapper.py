@@ -161,7 +161,10 @@ class Mapper:
         run.current = instance
         assert rule.table is not None
         items: Items = {}
+        mark = len(run.trail)
         instance.placed += rule.table.run(segment, run, instance.resource, items)
+        if rule.mode == "shared":
+            instance.leaves = run.trail[mark:]
         if rule.links:
             run.links.append((instance, segment, rule.links, items))
         if NULL in segment.raw:
@@ -178,16 +181,20 @@ class Mapper:
 
     def _identify(self, run: Run) -> None:
         """Give every instance its id; instances of one type with one key are told apart by order."""
-        seen: dict[tuple[str, str], int] = {}
+        seen: dict[tuple[str, str], list[Instance]] = {}
         for instance in run.instances:
-            key = (instance.resource["resourceType"], run.id_of(instance))
-            count = seen.get(key, 0)
-            seen[key] = count + 1
-            if count:
-                run.renumber(instance, count)
+            like = seen.setdefault((instance.resource["resourceType"], run.id_of(instance)), [])
+            like.append(instance)
+            if len(like) > 1 and instance.rule.mode == "shared":
+                run.share(instance, like[0])
+            elif len(like) > 1:
+                run.renumber(instance, len(like) - 1)
         for instance in run.instances:
             resource = instance.resource
-            instance.resource = {"resourceType": resource.pop("resourceType"), "id": instance.id, **resource}
+            if "id" not in resource:
+                rest = dict(resource)
+                resource.clear()
+                resource.update(resourceType=rest.pop("resourceType"), id=instance.id, **rest)
 
     @staticmethod
     def _link(run: Run, instance: Instance, segment: Segment, links: tuple[Link, ...], own: Items) -> None:

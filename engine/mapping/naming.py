@@ -46,7 +46,7 @@ class Naming:
         """The system, and which of the three parts it tells (1 to 3)."""
         for part, known in ((2, universal), (1, name)):
             if known and known.upper() in self._known:
-                return self._known[known.upper()], (part,)
+                return self._known[known.upper()], (2, 3) if part == 2 else (1,)
         if universal:
             if kind.upper() in {"ISO", ""} and is_oid(universal):
                 return f"urn:oid:{universal}", (2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class Instance:
         group: the group of that segment.
         placed: how many values from the source it holds; with none it is not emitted.
         texts: lines collected from several segments, by the element that they become.
+        leaves: what was used to make it, kept for ``shared`` instances only.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Instance:
     order: int
     placed: int = 0
     texts: dict[str, list[str]] = field(default_factory=dict)
+    leaves: list[Leaf] = field(default_factory=list)
     id: str = ""
 
 
@@ -89,9 +92,14 @@ class Run:
             return self.message.msh
         group: Group | None = self.group_of(segment)
         while group is not None:
-            found = _in_group(group, name)
-            if found is not None:
-                return found
+            found = list(_in_group(group, name))
+            if len(found) == 1:
+                return found[0]
+            if found:
+                # Two patients in one message (A17, A24): the one told last before this segment.
+                here = self._index_of[id(segment)]
+                before = [s for s in found if self._index_of[id(s)] < here]
+                return before[-1] if before else found[0]
             group = group.parent
         return None
 
@@ -176,11 +184,12 @@ class Run:
             return reference, True
         return reference, merge(present, resource)
 
-    def find(self, name: str, group: Group) -> Instance | None:
+    def find(self, name: str, group: Group, order: int | None = None) -> Instance | None:
         """The instance that a link from ``group`` means.
 
         Going outward, each group is searched with all it holds that can occur once only. What stands in
         a group that repeats belongs to that repetition alone: an OBX never gets its neighbour's order.
+        Of several, the last made is meant; with ``order`` the last made before that place in the message.
         """
         candidates = self.by_name.get(name)
         if not candidates:
@@ -189,7 +198,8 @@ class Run:
         while around is not None:
             found = [i for i in candidates if _reachable(i.group, around)]
             if found:
-                return found[-1]
+                before = found if order is None else [i for i in found if i.order <= order]
+                return before[-1] if before else found[0]
             around = around.parent
         return None
 
@@ -209,12 +219,15 @@ class Run:
         """The instance that a link refers to; one made from the same segment comes first."""
         if not link.source:
             return instance
+        if link.match:
+            found = (i for i in self.by_name.get(link.source, ()) if link.fits(i, segment, self))
+            return next((i for i in found if i is not instance), None)
         for candidate in self.by_name.get(link.source, ()):
             if candidate.segment is segment:
                 return candidate
         if link.only:
             return self.find_only(link.source, instance.group)
-        return self.find(link.source, instance.group)
+        return self.find(link.source, instance.group, instance.order)
 
     def find_only(self, name: str, group: Group) -> Instance | None:
         """The instance anywhere in the repetition that ``group`` is part of, if there is exactly one."""
@@ -244,6 +257,17 @@ class Run:
         resource_type = instance.resource["resourceType"]
         instance.id = resource_id(resource_type, *self._key_of(instance), f"#{count + 1}")
 
+    def share(self, instance: Instance, first: Instance) -> None:
+        """Let two instances be one resource; what contradicts the first has no place and is reported."""
+        if not merge(first.resource, instance.resource):
+            for leaf in instance.leaves:
+                leaf.used -= 1
+                kind = instance.resource["resourceType"]
+                self.reasons.setdefault(
+                    id(leaf), f"the message says something else about the same {kind} elsewhere"
+                )
+        instance.resource = first.resource
+
     def _key_of(self, instance: Instance) -> tuple[str, ...]:
         for alternative in instance.rule.id_rule:
             parts = [part(instance, self) for part in alternative]
@@ -265,17 +289,14 @@ def _raw(segment: Segment, number: int) -> str:
     return fields[number] if number < len(fields) else ""
 
 
-def _in_group(group: Group, name: str) -> Segment | None:
-    """A segment of the group or of the groups below it that can occur once only."""
+def _in_group(group: Group, name: str) -> Iterator[Segment]:
+    """Segments of the group and of the groups below it that can occur once only."""
     for item in group.items:
         if isinstance(item, Segment):
             if item.id == name:
-                return item
+                yield item
         elif item.spec.maximum == 1:
-            found = _in_group(item, name)
-            if found is not None:
-                return found
-    return None
+            yield from _in_group(item, name)
 
 
 def _reachable(group: Group, ancestor: Group) -> bool:

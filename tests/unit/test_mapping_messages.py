@@ -164,12 +164,15 @@ def test_coded_repetitions_become_components(convert):
     assert all(c["code"]["coding"][0]["code"] == "718-7" for c in found["component"])
 
 
-def test_missing_status_is_unknown_and_a_strange_one_is_reported(convert):
-    """A required code is never left out and never invented."""
+def test_missing_status_is_unknown_and_a_strange_one_is_kept_beside_it(convert):
+    """A required code is never left out and never invented; what the sender wrote stays in an extension."""
     mapped = convert(PID, "OBR|1||F1|CBC", "OBX|1|NM|1^a||5||||||q", kind="ORU^R01")
-    assert one(mapped, "Observation")["status"] == "unknown"
+    observation = one(mapped, "Observation")
+    assert observation["status"] == "unknown"
+    (kept,) = observation["_status"]["extension"]
+    assert kept["url"] == "http://hl7.org/fhir/StructureDefinition/alternate-codes"
+    assert kept["valueCodeableConcept"] == {"coding": [{"code": "q"}]}
     assert ("code-unknown", "OBX[1]-11") in {(i.code, i.location) for i in mapped.issues}
-    assert "OBX[1]-11" in {u.location for u in mapped.unmapped}
 
 
 def test_merge_ends_one_record_and_points_to_the_other(convert):

@@ -1,0 +1,80 @@
+"""Values of HL7 v2 data types to FHIR values: what the ``using`` column names beside the data type tables.
+
+``FUNCTIONS`` are named as they are; ``FACTORIES`` take places in the source as arguments, separated by
+``;``, such as ``minutes(SCH-10)`` or ``later(AIS-4;AIS-8)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.mapping.convert.primitives import PRIMITIVES, Converter, string
+from engine.mapping.convert.quantities import (
+    money,
+    number_or_comparator,
+    range_text,
+    sampled_data,
+    structured_numeric,
+    unchecked_unit,
+)
+from engine.mapping.convert.texts import (
+    attachment_title,
+    collected,
+    concept_text,
+    finish_texts,
+    joined,
+    lines_of_field,
+)
+from engine.mapping.convert.timing import duration, duration_parts, later, minutes, repeat_pattern
+from engine.mapping.convert.translate import translated
+from engine.mapping.convert.types import (
+    coding_system,
+    ei_system,
+    hd_system,
+    hex_data,
+    location_chain,
+    plain_data,
+    sender_system,
+    system_of,
+)
+
+FUNCTIONS: dict[str, Converter] = {
+    "HD-system": hd_system,
+    "EI-system": ei_system,
+    "CNN-system": system_of(9),
+    "plain-data": plain_data,
+    "hex-data": hex_data,
+    "lines": lines_of_field,
+    "attachment-title": attachment_title,
+    "coding-system": coding_system,
+    "NM-Quantity": number_or_comparator,
+    "NA-SampledData": sampled_data,
+    "range-text": range_text,
+    "SN-value": structured_numeric,
+    "MO-Money": money,
+    "unchecked-unit": unchecked_unit,
+    "RPT-Timing": repeat_pattern,
+    "CQ-Duration": duration,
+    "CQ-duration-parts": duration_parts,
+    "text-line:valueString": collected("valueString"),
+    "text-line:comment": collected("comment"),
+    "text-line:attachment": collected("attachment"),
+    "joined-text": joined(" "),
+    "joined-range": joined("-"),
+    "concept-text": concept_text,
+    "PL-Location": location_chain,
+}
+
+FACTORIES: dict[str, Callable[..., Converter]] = {"later": later, "minutes": minutes}
+"""Functions of places: ``later(start;unit)``, ``minutes(unit)``; the unit may be left out."""
+
+__all__ = [
+    "FACTORIES",
+    "FUNCTIONS",
+    "PRIMITIVES",
+    "Converter",
+    "finish_texts",
+    "sender_system",
+    "string",
+    "translated",
+]

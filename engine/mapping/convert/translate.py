@@ -1,0 +1,100 @@
+"""A converter followed by a code table: what the ``codes`` column does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.hl7v2.tree import Node, Segment, child
+from engine.mapping.convert.primitives import Converter
+from engine.mapping.naming import plain
+
+if TYPE_CHECKING:
+    from engine.mapping.codes import CodeTable
+    from engine.mapping.run import Run
+
+
+def translated(inner: Converter, table: CodeTable, kind: str) -> Converter:
+    """A converter followed by a code table.
+
+    ``code``: the FHIR code or nothing. ``Coding``: the FHIR coding, else the original one.
+    ``CodeableConcept``: the FHIR coding first, the original one after it.
+    """
+    if kind in {"code", "string", "uri"}:
+        return _to_code(table)
+    if kind == "Coding":
+        return _to_coding(inner, table)
+    return _to_concept(inner, table)
+
+
+def _to_code(table: CodeTable) -> Converter:
+    def convert(node: Node, _segment: Segment, run: Run) -> str | None:
+        leaf = child(node, 1)
+        text = plain(leaf)
+        if not text:
+            return None
+        found = table.lookup(text)
+        run.saw_code(table.name, text, known=found is not None)
+        if found is None or not found.code:
+            why = "has no equivalent" if found is not None else "is not known"
+            run.refuse(leaf, f"invalid: the code {why} in table {table.name}")
+            if found is None:
+                run.warn("code-unknown", leaf, f"The code is not in table {table.name}", _ADD_CODE)
+            return None
+        run.use_all(leaf)
+        return found.code
+
+    return convert
+
+
+def _to_coding(inner: Converter, table: CodeTable) -> Converter:
+    def convert(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+        text = plain(child(node, 1))
+        if not text:
+            return None
+        found = table.lookup(text)
+        run.saw_code(table.name, text, known=found is not None)
+        original: dict[str, Any] | None = inner(node, segment, run)
+        if found is not None and found.code:
+            coding = found.coding()
+            if original and "display" in original:
+                coding.setdefault("display", original["display"])
+            return coding
+        if found is None:
+            run.warn(
+                "code-unknown", node, f"The code is not in table {table.name}; it was kept as sent", _ADD_CODE
+            )
+        return original
+
+    return convert
+
+
+def _to_concept(inner: Converter, table: CodeTable) -> Converter:
+    def convert(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+        concept: dict[str, Any] | None = inner(node, segment, run)
+        text = plain(child(node, 1))
+        if concept is None or not text:
+            return concept
+        named = plain(child(node, 3)).upper()
+        if named and not named.startswith("HL7") and named not in {"L", "LOCAL"}:
+            return concept  # a code of another system: the table does not speak of it
+        found = table.lookup(text)
+        run.saw_code(table.name, text, known=found is not None)
+        codings = concept.setdefault("coding", [])
+        original = codings[0] if codings else {}
+        if found is None:
+            run.warn(
+                "code-unknown", node, f"The code is not in table {table.name}; it was kept as sent", _ADD_CODE
+            )
+            if table.source_system and original.get("system") == table.source_system:
+                del original["system"]  # not one of that table's codes, whatever the sender says
+            return concept
+        if table.source_system and "system" not in original:
+            original["system"] = table.source_system
+        if found.code and (found.system, found.code) != (original.get("system"), original.get("code")):
+            codings.insert(0, found.coding())
+        return concept
+
+    return convert
+
+
+_ADD_CODE = "Add the code to the table in the site's overlay, or ask the sender what it means."
