@@ -23,12 +23,22 @@ MAX_PIECES_A_WORD = 24
 _UNSPACED = "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 
+# The place behind which a line or sentence has ended.
+_PAUSE = re.compile(r"(?<=\S)(?=[^\S\n]*[\r\n])|(?<=[.!?;])(?=\s+[^\sa-z])|(?<=[。！？；])")
+
+
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Where the words of a text stand: ``text[starts[i]:ends[i]]``."""
+    """Where the words of a text stand: ``text[starts[i]:ends[i]]``.
+
+    Attributes:
+        starts, ends: offsets into the text in code points.
+        pauses: whether a line, or a sentence most likely, ends behind the word.
+    """
 
     starts: NDArray[np.int32]
     ends: NDArray[np.int32]
+    pauses: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -41,17 +51,28 @@ class Pieces:
     Attributes:
         ids: ids of the pieces.
         first: index into ``ids`` of each word's first piece, and one more entry that holds ``len(ids)``.
+        pauses: as of :class:`Words`.
     """
 
     ids: NDArray[np.int32]
     first: NDArray[np.int32]
+    pauses: NDArray[np.bool_]
 
 
 def split_words(text: str) -> Words:
     """Runs of letters, digits and their combining marks; any other visible character alone."""
     found = [match.span() for match in _pattern().finditer(text)]
     spans = np.array(found, np.int32).reshape(-1, 2)
-    return Words(spans[:, 0].copy(), spans[:, 1].copy())
+    starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
+    return Words(starts, ends, _pauses(text, starts, ends))
+
+
+def _pauses(text: str, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Behind a line's end, and behind a full stop that white space and no small letter follows ("b.d. with meals")."""
+    pauses = np.zeros(len(starts), np.bool_)
+    for match in _PAUSE.finditer(text):
+        pauses[np.searchsorted(ends, match.start(), side="right") - 1] = True
+    return pauses[: len(starts)]
 
 
 class Pieced:
@@ -78,18 +99,19 @@ class Pieced:
         ]
         encodings = self._tokenizer.encode_batch(split, is_pretokenized=True, add_special_tokens=False)
         return [
-            self._pieces(encoding.ids, encoding.word_ids, len(listed))
-            for encoding, listed in zip(encodings, split, strict=True)
+            self._pieces(encoding.ids, encoding.word_ids, found.pauses)
+            for encoding, found in zip(encodings, words, strict=True)
         ]
 
-    def _pieces(self, ids: list[int], word_ids: list[int | None], count: int) -> Pieces:
+    def _pieces(self, ids: list[int], word_ids: list[int | None], pauses: NDArray[np.bool_]) -> Pieces:
+        count = len(pauses)
         piece_ids = np.array(ids, np.int32)
         owners = np.array(word_ids, np.int32) if ids else np.empty(0, np.int32)
         lengths = np.bincount(owners, minlength=count)
         if count and (lengths.min() == 0 or lengths.max() > MAX_PIECES_A_WORD):
             piece_ids, lengths = self._even_out(piece_ids, lengths)
         first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return Pieces(piece_ids, first)
+        return Pieces(piece_ids, first, pauses)
 
     def _even_out(
         self, ids: NDArray[np.int32], lengths: NDArray[np.int64]
@@ -115,7 +137,9 @@ def _stand_in(tokenizer: Tokenizer) -> int:
 
 @cache
 def _pattern() -> re.Pattern[str]:
-    marks = _ranges(code for code in range(0x300, 0x1E8D7) if unicodedata.category(chr(code)) in {"Mn", "Mc", "Me"})
+    marks = _ranges(
+        code for code in range(0x300, 0x1E8D7) if unicodedata.category(chr(code)) in {"Mn", "Mc", "Me"}
+    )
     joiners = "\u200c\u200d"
     return re.compile(rf"[{_UNSPACED}][{marks}]*|(?:(?![{_UNSPACED}])[^\W_][{marks}{joiners}]*)+|[^\s]")
 

@@ -14,11 +14,10 @@ from typing import Any, Final, Protocol
 from adapters.kafka.agents import StageHealth, StageRunner
 from adapters.kafka.deadline import Deadline
 from adapters.kafka.errors import LogGapError
-from engine.errors import place_in_code
 from adapters.kafka.offsets import LogOffsets
 from adapters.kafka.topics import ensure_topics, group_of
 from adapters.kafka.watchdog import Watchdog
-from engine.errors import SettingsError, WardstreamError
+from engine.errors import SettingsError, WardstreamError, place_in_code
 from engine.ports import Publisher, Stage
 from engine.settings import Kafka
 

@@ -22,7 +22,9 @@ from models.corpora.names import LabelMap, normal
 BLOCK = 10
 
 _TAG = re.compile(r"(?:[BIELSU]-.+|O)$")
-_NEW_DOCUMENT = re.compile(r"(?:-DOCSTART-|#\s*(?:newdoc(?:\s+id)?|doc_?id|document)\b)\s*[=:]?\s*(?P<id>\S*)", re.IGNORECASE)
+_NEW_DOCUMENT = re.compile(
+    r"(?:-DOCSTART-|#\s*(?:newdoc(?:\s+id)?|doc_?id|document)\b)\s*[=:]?\s*(?P<id>\S*)", re.IGNORECASE
+)
 _PATIENT = re.compile(r"#\s*(?:patient|patient_?id|subject)\s*[=:]\s*(?P<id>\S+)", re.IGNORECASE)
 _NO_SPACE_BEFORE = set(",.;:)]}?!%")
 _NO_SPACE_AFTER = set("([{")
@@ -92,7 +94,7 @@ def _drafts(path: Path, names: LabelMap, unknown: set[str], block: int) -> Itera
             group = f"{path.name}#{name}" if marked else ""
             draft, new_line = _Draft(f"{path.name}#{name}", group), True
         elif patient:
-            draft.group = patient["id"]
+            draft.group = f"patient:{patient['id']}"
         elif not line.strip():
             draft.sentences += not new_line
             new_line = True

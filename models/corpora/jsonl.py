@@ -64,7 +64,7 @@ def _gold(path: Path, number: int, row: dict[str, Any], names: LabelMap, unknown
     return found
 
 
-def _document(  # noqa: PLR0913 - a row's parts, each found apart so that errors name the line
+def _document(
     path: Path,
     number: int,
     row: dict[str, Any],

@@ -52,12 +52,17 @@ class Window:
 
 
 def make_examples(documents: Iterable[Document], pieced: Pieced) -> list[Example]:
-    """All documents with at least one word."""
+    """All documents with at least one word.
+
+    A label that none of them was annotated for counts as absent everywhere: nothing would ever teach the model when
+    to give it, and left free it would be given at random.
+    """
     docs = list(documents)
+    nowhere = frozenset(Label).difference(*(doc.annotated for doc in docs))
     words = [split_words(doc.text) for doc in docs]
     pieces = pieced.many([doc.text for doc in docs], words)
     return [
-        Example(found, word_tags(doc, split), allowed_outside(doc.annotated))
+        Example(found, word_tags(doc, split), allowed_outside(doc.annotated | nowhere))
         for doc, split, found in zip(docs, words, pieces, strict=True)
         if len(split)
     ]

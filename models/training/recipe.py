@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from engine.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,27 @@ class Recipe:
     average_from: float = 0.4
     average_decay: float = 0.995
     seed: int = 20
+
+    @classmethod
+    def with_choices(cls, choices: Sequence[str]) -> Recipe:
+        """The defaults with ``name=value`` on top.
+
+        Raises:
+            SettingsError: no such choice, or no such number.
+        """
+        kinds = {each.name: type(getattr(cls(), each.name)) for each in fields(cls)}
+        chosen: dict[str, Any] = {}
+        for choice in choices:
+            name, _, value = choice.partition("=")
+            try:
+                chosen[name] = kinds[name](value)
+            except (KeyError, ValueError):
+                raise SettingsError(
+                    f"{choice!r} is no choice of the recipe",
+                    location="--set",
+                    action=f"Write name=number; names are {', '.join(kinds)}.",
+                ) from None
+        return cls(**chosen)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,0 +1,174 @@
+"""ONNX Runtime: which device computes, and one run of one batch.
+
+onnxruntime-gpu imports on a machine without CUDA, but asked for the CUDA provider there it prints alarming errors and
+falls back in silence. So it is found out first, without onnxruntime, whether CUDA works, and asked only for what does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from engine.errors import ExtractorError, SettingsError
+from models.artifact import FP16, FP32, INT8, Artifact
+
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
+#: What each device prefers, best first. Integer matrix products do not run on the CUDA provider.
+_FILES = {CUDA: (FP16, FP32), CPU: (INT8, FP32)}
+
+
+class Device(StrEnum):
+    """Where to compute: ``auto`` takes CUDA where it works; ``cuda`` refuses to start where it does not."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@cache
+def why_no_cuda() -> str:
+    """Why CUDA can't be used here, as a clause; "" where it can. Prints nothing."""
+    if CUDA not in ort.get_available_providers():
+        return "this onnxruntime was built without CUDA"
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return "there is no NVIDIA driver (libcuda.so.1)"
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
+        return "the NVIDIA driver sees no device"
+    return _why_no_provider()
+
+
+def _why_no_provider() -> str:
+    """Whether the provider's own library finds CUDA's and cuDNN's; onnxruntime would only print it."""
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls(directory="")
+    folder = Path(ort.__file__).parent / "capi"
+    try:
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
+        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
+    except OSError as error:
+        missing = str(error).partition(":")[0]
+        return f"a CUDA library is missing or of another version ({missing})"
+    return ""
+
+
+def choose(device: Device, artifact: Artifact) -> tuple[str, str]:
+    """Provider and model file for a device.
+
+    Raises:
+        SettingsError: CUDA is demanded and does not work, or the artifact has no model for the device.
+    """
+    trouble = "" if device is Device.CPU else why_no_cuda()
+    if device is Device.CUDA and trouble:
+        raise SettingsError(
+            f"CUDA is demanded and can't be used: {trouble}",
+            location="nlp.device",
+            action="Repair it, or set nlp.device to auto or cpu.",
+        )
+    wanted = [CPU] if device is Device.CPU or trouble else [CUDA, CPU]
+    if device is Device.CUDA:
+        wanted = [CUDA]
+    for provider in wanted:
+        for name in _FILES[provider]:
+            if artifact.has(name):
+                return provider, name
+    raise SettingsError(
+        f"The artifact {artifact.model_id} has no model for {' or '.join(wanted)}",
+        location="nlp.extractor",
+        action=f"Export it again with one of {', '.join(_FILES[wanted[0]])}.",
+    )
+
+
+class Session:
+    """A loaded model. :meth:`run` may be called from one thread at a time.
+
+    Args:
+        artifact: whose model is loaded.
+        device: where to compute.
+        threads: CPU threads of one run; 0 takes the cores this process may use.
+
+    Raises:
+        SettingsError: see :func:`choose`, or CUDA failed while the model was loaded.
+    """
+
+    def __init__(self, artifact: Artifact, device: Device = Device.AUTO, threads: int = 0) -> None:
+        self.provider, self.file = choose(device, artifact)
+        self._input = artifact.input
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads that sleep between operators cost half of the speed (bench/bench_ner.py); between runs they must sleep.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self._session = ort.InferenceSession(
+            str(artifact.path(self.file)), options, providers=_providers(self.provider)
+        )
+        if self.provider not in self._session.get_providers():
+            raise SettingsError(
+                f"onnxruntime did not take up {self.provider}",
+                location="nlp.device",
+                action="Look at its log with nlp.device=cuda, or set nlp.device to cpu.",
+            )
+        self._output = self._session.get_outputs()[0].name
+        self._types = {each.name: _NUMPY[each.type] for each in self._session.get_inputs()}
+
+    def run(self, rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """``[rows, longest row, outputs]`` logits; what stands behind a shorter row's end means nothing.
+
+        Raises:
+            ExtractorError: the runtime failed, or answered with something else than numbers.
+        """
+        feeds = self._feeds(rows)
+        try:
+            answer = (
+                self._bound(feeds) if self.provider == CUDA else self._session.run([self._output], feeds)[0]
+            )
+        except Exception as error:
+            raise ExtractorError(
+                f"The model failed on a batch of {len(rows)} windows ({type(error).__name__})",
+                action="Check the artifact with 'wardstream models evaluate'; on a GPU lower nlp.batch_pieces_cuda.",
+            ) from error
+        logits: NDArray[np.float32] = np.asarray(answer, np.float32)
+        return logits
+
+    def _feeds(self, rows: Sequence[NDArray[np.int32]]) -> dict[str, NDArray[np.generic]]:
+        longest = max(len(row) for row in rows)
+        ids = np.full((len(rows), longest), self._input.pad, np.int64)
+        mask = np.zeros_like(ids)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = row
+            mask[at, : len(row)] = 1
+        known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        return {name: known[name].astype(kind, copy=False) for name, kind in self._types.items()}
+
+    def _bound(self, feeds: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
+        """Inputs are copied once and the output stays on the device until it is whole."""
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
+        binding.bind_output(self._output, "cuda")
+        self._session.run_with_iobinding(binding)
+        out: NDArray[np.generic] = binding.copy_outputs_to_cpu()[0]
+        return out
+
+
+_NUMPY = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+def _providers(provider: str) -> list[str | tuple[str, dict[str, str]]]:
+    if provider == CPU:
+        return [CPU]
+    # Shapes change with every batch: an exhaustive search of convolution kernels would run each time.
+    cuda = (CUDA, {"cudnn_conv_algo_search": "DEFAULT", "arena_extend_strategy": "kSameAsRequested"})
+    return [cuda, CPU]

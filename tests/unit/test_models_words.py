@@ -1,0 +1,153 @@
+"""Words, windows and decoding: offsets index the text as it is, and no entity is cut or doubled."""
+
+from __future__ import annotations
+
+import unicodedata
+from itertools import pairwise, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.decoding import Decoder, log_softmax
+from models.tags import TAGS, bio_tags, may_follow
+from models.windows import Frame, cut, merge
+from models.words import Pieces, split_words
+
+TEXTS = st.text(alphabet=st.characters(codec="utf-8"), max_size=80)
+
+
+def words_of(text: str) -> list[str]:
+    found = split_words(text)
+    return [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Aspirin 100mg\r\nOM.", ["Aspirin", "100mg", "OM", "."]),
+        ("BP 120/80, SpO2 98%", ["BP", "120", "/", "80", ",", "SpO2", "98", "%"]),
+        ("患者有发烧 fever", ["患", "者", "有", "发", "烧", "fever"]),
+        ("cafe\u0301 au lait spots", ["cafe\u0301", "au", "lait", "spots"]),
+        ("காய்ச்சல் 3/7", ["காய்ச்சல்", "3", "/", "7"]),
+        ("ok \U0001f637 cough", ["ok", "\U0001f637", "cough"]),
+        ("", []),
+        (" \t\r\n", []),
+    ],
+)
+def test_words_of_every_script_are_found_whole(text: str, expected: list[str]) -> None:
+    """Digits with units, Han, combining marks, Tamil and emoji come out as a reader would cut them."""
+    assert words_of(text) == expected
+
+
+@given(TEXTS)
+def test_words_cover_all_that_is_visible(text: str) -> None:
+    """Between words stands white space alone, so no character can be lost to an entity's border."""
+    found = split_words(text)
+    at = 0
+    for start, end in zip(found.starts, found.ends, strict=True):
+        assert start < end
+        assert not text[at:start].strip()
+        at = int(end)
+    assert not text[at:].strip()
+
+
+@given(TEXTS)
+def test_a_word_never_begins_with_a_combining_mark_of_the_one_before(text: str) -> None:
+    """A letter and its marks stay together: an entity's text can't end in half a character."""
+    found = split_words(text)
+    for start in found.starts:
+        if start and unicodedata.category(text[start]) in {"Mn", "Mc", "Me"}:
+            assert not text[start - 1].isalnum()
+
+
+@st.composite
+def pieces(draw: st.DrawFn) -> Pieces:
+    lengths = draw(st.lists(st.integers(1, 6), min_size=0, max_size=120))
+    first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    pauses = draw(st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths)))
+    return Pieces(np.arange(1000, 1000 + first[-1], dtype=np.int32), first, np.array(pauses, np.bool_))
+
+
+@given(pieces(), st.integers(10, 40), st.integers(0, 7))
+def test_windows_keep_every_word_once_and_in_order(found: Pieces, longest: int, overlap: int) -> None:
+    """Put together again, the windows' kept words are the text's words, each with its own first piece."""
+    frame = Frame((1,), (2,), longest, overlap)
+    windows = cut(found, frame)
+    assert all(len(window.ids) <= longest for window in windows)
+    kept = [window.ids[at] for window in windows for at in window.first]
+    assert kept == list(found.ids[found.first[:-1]])
+    scores = [np.full((len(window.first), 3), number, np.float32) for number, window in enumerate(windows)]
+    assert len(merge(windows, scores, 3)) == len(found.first) - 1
+
+
+def test_a_word_is_read_where_it_has_context_on_both_sides() -> None:
+    """Within a long text no kept word stands at a window's edge: half of the overlap lies beyond it."""
+    first = np.arange(301, dtype=np.int32)
+    windows = cut(Pieces(first[:-1], first, np.zeros(300, np.bool_)), Frame((1,), (2,), 102, 40))
+    assert len(windows) > 2
+    for before, after in pairwise(windows):
+        assert before.end - before.keep_end >= 19
+        assert after.keep_begin - after.begin >= 19
+
+
+def test_windows_end_where_sentences_do() -> None:
+    """With a pause in its later half a window ends there and the next begins there: nothing is read twice."""
+    first = np.arange(301, dtype=np.int32)
+    pauses = np.zeros(300, np.bool_)
+    pauses[24::25] = True
+    windows = cut(Pieces(first[:-1], first, pauses), Frame((1,), (2,), 102, 40))
+    assert [(window.begin, window.end) for window in windows] == [(0, 100), (100, 200), (200, 300)]
+
+
+def test_pauses_stand_behind_lines_and_sentences() -> None:
+    """Not behind the points of "b.d." or "0.5", nor before a small letter."""
+    text = "Aspirin 0.5 g b.d. with food. Review\r\nin 2/52.\n\nDr. tan 好。好"
+    found = split_words(text)
+    behind = [text[: found.ends[at]][-4:] for at in np.flatnonzero(found.pauses)]
+    assert behind == ["ood.", "view", "/52.", "n 好。"]
+
+
+def test_a_frame_without_room_is_refused() -> None:
+    """An overlap as long as the window would never get on."""
+    with pytest.raises(ValueError, match="no room"):
+        Frame((1,), (2,), 20, 18)
+
+
+SMALL = ("O", "B-A", "I-A", "B-B", "I-B")
+
+
+@settings(max_examples=60)
+@given(st.lists(st.lists(st.floats(-4, 4, width=32), min_size=5, max_size=5), min_size=1, max_size=4))
+def test_decoding_finds_the_best_path_there_is(rows: list[list[float]]) -> None:
+    """Against all paths tried one by one: none that keeps BIO's rules is more probable."""
+    log_p = log_softmax(np.array(rows, np.float32))
+    best = max(
+        sum(float(log_p[at, tag]) for at, tag in enumerate(path))
+        for path in product(range(len(SMALL)), repeat=len(rows))
+        if may_follow("O", SMALL[path[0]]) and all(may_follow(SMALL[a], SMALL[b]) for a, b in pairwise(path))
+    )
+    path = Decoder(SMALL).path(log_p)
+    assert sum(float(log_p[at, tag]) for at, tag in enumerate(path)) == pytest.approx(best, abs=1e-4)
+
+
+def test_neighbouring_entities_of_one_label_stay_two() -> None:
+    """A second B begins a second entity, and the score is that of the least sure word."""
+    logits = np.full((4, len(TAGS)), -5, np.float32)
+    begin, inside = TAGS.index("B-PROBLEM"), TAGS.index("I-PROBLEM")
+    for at, tag in enumerate([begin, inside, begin, 0]):
+        logits[at, tag] = 5
+    logits[1, inside] = 0
+    found = Decoder(TAGS).decode(logits)
+    assert [(f.begin, f.end, f.label) for f in found] == [(0, 2, "PROBLEM"), (2, 3, "PROBLEM")]
+    assert found[0].score < found[1].score
+
+
+def test_without_rules_an_inside_may_begin_an_entity() -> None:
+    """IO and IOB1 models write I where BIO writes B."""
+    tags = bio_tags([])
+    assert tags == ("O",)
+    logits = np.full((2, len(TAGS)), -5, np.float32)
+    logits[:, TAGS.index("I-TEST")] = 5
+    assert [(f.begin, f.end) for f in Decoder(TAGS, ruled=False).decode(logits)] == [(0, 2)]
