@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from adapters.cli_maps import app as maps_app
 from adapters.cli_models import app as models_app
 from adapters.replay.sources import Format
 from engine.errors import MapTableError, SettingsError, WardstreamError
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+app.add_typer(maps_app)
 app.add_typer(models_app)
 
 Paths = Annotated[list[Path], typer.Argument(help="files and folders", show_default=False)]

@@ -255,6 +255,25 @@ def _has(version: str, structure: str) -> bool:
     return structure in _messages(version)
 
 
+@cache
+def structure_names() -> frozenset[str]:
+    """Names of the message structures of all versions."""
+    return frozenset(name for version in _MODULES for name in _messages(version))
+
+
+@cache
+def group_names(structure: str) -> frozenset[str]:
+    """Names of a structure's groups in all versions; the outermost is the structure itself."""
+    found: set[str] = set()
+    pending = [load(version, structure) for version in _MODULES if _has(version, structure)]
+    while pending:
+        spec = pending.pop()
+        if spec.is_group:
+            found.add(spec.name)
+            pending += spec.children
+    return frozenset(found)
+
+
 def module_of(version: str) -> str:
     """hl7apy's package of a version that has a definition."""
     return f"hl7apy.{_MODULES[version]}"

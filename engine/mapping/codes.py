@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from engine.errors import MapTableError
-from engine.mapping.tables import Line, Table
+from engine.mapping.tables import Faults, Line, Table
 
 V2_TABLES_VERSION = "v2_8_2"
 """The v2 tables only grow, so the latest that hl7apy has knows the codes of all versions before."""
@@ -65,19 +65,24 @@ def v2_table(table: str) -> CodeTable:
     return CodeTable(f"v2:{table}", {c: Coded(c, system, "") for c in v2_codes(table)}, system)
 
 
-def compile_codes(table: Table) -> CodeTable:
-    """A table of ``codes/``. Directive ``system`` is the target's URL, ``source`` the v2 table's digits."""
+def compile_codes(table: Table, faults: Faults | None = None) -> CodeTable:
+    """A table of ``codes/``. Directive ``system`` is the target's URL, ``source`` the v2 table's digits.
+
+    Raises:
+        MapTableError: a row is wrong, unless ``faults`` collects them.
+    """
+    faults = faults or Faults()
     default = table.directives.get("system", "")
     source = table.directives.get("source", "")
     entries: dict[str, Coded] = {}
     for line in table.lines:
-        code = line["code"]
-        if not code:
-            raise line.fault("The row has no source code")
-        if code in entries:
-            raise line.fault(f"The code {code!r} stands twice in this table")
-        to = line["to"]
-        entries[code] = Coded(to, (line["system"] or default) if to else "", line["display"])
+        code, to = line["code"], line["to"]
+        with faults.told():
+            if not code:
+                raise line.fault("The row has no source code")
+            if code in entries:
+                raise line.fault(f"The code {code!r} stands twice in this table")
+            entries[code] = Coded(to, (line["system"] or default) if to else "", line["display"])
     return CodeTable(table.name, entries, V2_SYSTEM + source if source else "")
 
 

@@ -31,7 +31,7 @@ from engine.mapping.expressions import (
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, PathError, Target, compile_target
 from engine.mapping.run import Instance, Run
-from engine.mapping.tables import Line, Table, TableSet
+from engine.mapping.tables import Faults, Line, Table, TableSet
 
 IdPart = Callable[[Instance, Run], str]
 
@@ -271,15 +271,18 @@ class Link:
 
 
 class Compiler:
-    """Compiles a table set. All faults are MapTableError."""
+    """Compiles a table set. All faults are MapTableError; the first is raised, unless ``faults`` collects them."""
 
-    def __init__(self, tables: TableSet, base: str) -> None:
+    def __init__(self, tables: TableSet, base: str, faults: Faults | None = None) -> None:
         self.tables = tables
+        self.faults = faults or Faults()
         self.extension_base = f"{base}StructureDefinition/"
-        self.systems = Systems(tables.systems, base)
-        self.naming = Naming(tables.authorities, base)
+        self.systems = Systems(self._sound(tables.systems, lambda lines: Systems(lines, base)), base)
+        self.naming = Naming(self._sound(tables.authorities, lambda lines: Naming(lines, base)), base)
         self.aliases = {line["name"].upper(): line["system"] for line in tables.systems}
-        self.codes: dict[str, CodeTable] = {n: compile_codes(t) for n, t in tables.codes.items()}
+        self.codes: dict[str, CodeTable] = {
+            name: compile_codes(table, self.faults) for name, table in tables.codes.items()
+        }
         self.datatypes: dict[str, DatatypeTable] = {}
         self.segments: dict[str, SegmentTable] = {}
         self.types_by_name: dict[str, str] = {}
@@ -287,18 +290,34 @@ class Compiler:
     def compile(self) -> list[MessageRule]:
         """Compile everything, used or not, so that no fault hides."""
         for name, table in self.tables.datatypes.items():
-            self.datatypes[name] = DatatypeTable(name, self._root(table), key=table.directives.get("key", ""))
-        for name, table in self.tables.datatypes.items():
-            compiled = self.datatypes[name]
-            for line in table.lines:
+            with self.faults.told():
+                root = self._root(table)
+                self.datatypes[name] = DatatypeTable(name, root, key=table.directives.get("key", ""))
+        for name, compiled in self.datatypes.items():
+            for line in self.tables.datatypes[name].lines:
                 if line["target"] != "-":
-                    compiled.rules.append(self._rule(line, compiled.type, ""))
+                    with self.faults.told():
+                        compiled.rules.append(self._rule(line, compiled.type, ""))
         for name, table in self.tables.segments.items():
-            self.segments[name] = self._segment(name, table)
+            with self.faults.told():
+                self.segments[name] = self._segment(name, table)
         for line in self.tables.messages:
             if line["resource"] != "-":
                 self.types_by_name.setdefault(line["name"] or line["resource"], line["resource"])
-        return [self._message_rule(line) for line in self.tables.messages]
+        rules = []
+        for line in self.tables.messages:
+            with self.faults.told():
+                rules.append(self._message_rule(line))
+        return rules
+
+    def _sound(self, lines: list[Line], attempt: Callable[[list[Line]], object]) -> list[Line]:
+        """The rows that can be made something of; the faults of the others are told."""
+        sound = []
+        for line in lines:
+            with self.faults.told():
+                attempt([line])
+                sound.append(line)
+        return sound
 
     def _root(self, table: Table) -> str:
         root = table.directives.get("type", "")
@@ -317,12 +336,12 @@ class Compiler:
         root = self._root(table)
         compiled = SegmentTable(name, segment)
         for line in table.lines:
-            if line["target"] == "-":
-                compiled.ignored[self._ref(line, line["source"]).field] = (
-                    line["note"] or "the map leaves it out"
-                )
-            else:
-                compiled.rules.append(self._rule(line, root, segment))
+            with self.faults.told():
+                if line["target"] == "-":
+                    source = self._ref(line, line["source"])
+                    compiled.ignored[source.field] = line["note"] or "the map leaves it out"
+                else:
+                    compiled.rules.append(self._rule(line, root, segment))
         compiled.fields = frozenset(r.field for r in compiled.rules) | frozenset(compiled.ignored)
         return compiled
 
@@ -395,12 +414,14 @@ class Compiler:
             except ExpressionError as error:
                 raise line.fault(f"The value's placeholder is wrong: {error}") from None
         match target.type:
-            case "boolean":
+            case "boolean" if text in {"true", "false"}:
                 return text == "true", ()
-            case "integer" | "positiveInt" | "unsignedInt":
+            case "integer" | "positiveInt" | "unsignedInt" if re.fullmatch(r"-?\d+", text):
                 return int(text), ()
-            case "decimal":
+            case "decimal" if re.fullmatch(r"-?\d+(\.\d+)?", text):
                 return Decimal(text), ()
+            case "boolean" | "integer" | "positiveInt" | "unsignedInt" | "decimal":
+                raise line.fault(f"{text!r} is no {target.type}, which {target.text} is")
             case "Coding":
                 return parse_fixed_coding(text, line, self.aliases).coding(), ()
             case "CodeableConcept":
@@ -423,9 +444,21 @@ class Compiler:
             found = convert.PRIMITIVES[target.type]
         else:
             found = self._named(line, using)
-        if line["codes"]:
-            return convert.translated(found, self._code_table(line), target.type)
-        return found
+        if not line["codes"]:
+            return found
+        table = self._code_table(line)
+        if target.codes is not None and target.type == "code":
+            self._check_codes(table, target)
+        return convert.translated(found, table, target.type)
+
+    def _check_codes(self, table: CodeTable, target: Target) -> None:
+        """A code table may only give codes that FHIR allows where the code goes."""
+        assert target.codes is not None
+        wrong = {coded.code for coded in table.entries.values() if coded.code} - target.codes
+        for line in self.tables.codes[table.name].lines if wrong and table.name in self.tables.codes else ():
+            if line["to"] in wrong:
+                with self.faults.told():
+                    raise line.fault(f"FHIR R4 does not allow the code {line['to']!r} in {target.text}")
 
     def _named(self, line: Line, using: str) -> Converter:
         using, _, elsewhere = using.partition(" from ")

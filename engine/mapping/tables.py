@@ -10,8 +10,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import PurePath
 from typing import Protocol
 
 from engine.errors import MapTableError
@@ -32,6 +34,8 @@ MESSAGE_COLUMNS = (
 )
 CODE_COLUMNS = ("code", "to", "display", "system", "note")
 SYSTEM_COLUMNS = ("name", "system", "note")
+KINDS = ("messages", "segments", "datatypes", "codes")
+SINGLE_FILES = ("systems.csv", "authorities.csv")
 
 
 class Folder(Protocol):
@@ -42,6 +46,24 @@ class Folder(Protocol):
     def iterdir(self) -> Iterator[Folder]: ...
     def is_dir(self) -> bool: ...
     def read_text(self, encoding: str) -> str: ...
+
+
+class Faults:
+    """What happens to a fault: the first one ends the loading, or (``collect``) all of them are kept."""
+
+    def __init__(self, *, collect: bool = False) -> None:
+        self.found: list[MapTableError] = []
+        self._collect = collect
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Around the work on one row. Raises its MapTableError, unless faults are collected."""
+        try:
+            yield
+        except MapTableError as error:
+            if not self._collect:
+                raise
+            self.found.append(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +116,48 @@ def builtin() -> Folder:
     return folder
 
 
-def load(*folders: Folder) -> TableSet:
-    """Read the folders; later ones win. Raises MapTableError for any fault, with file and line."""
-    tables = TableSet()
+def load(*folders: Folder, faults: Faults | None = None) -> TableSet:
+    """Read the folders; later ones win.
+
+    Files of the first folder are named from within it, those of the others by their whole path.
+
+    Raises:
+        MapTableError: for any fault, with file and line, unless ``faults`` collects them.
+    """
+    tables, faults = TableSet(), faults or Faults()
     for folder in folders:
         overlay = folder is not folders[0]
+        root = root_of(folder) if overlay else ""
         for kind, path in _files(folder):
-            table = read_table(
-                path.name.removesuffix(".csv"),
-                f"{kind}/{path.name}" if kind else path.name,
-                path.read_text(encoding="utf-8-sig"),
-                kind,
-            )
-            _add(tables, kind, table, overlay=overlay)
+            file = root + (f"{kind}/{path.name}" if kind else path.name)
+            with faults.told():
+                table = read_table(path.name.removesuffix(".csv"), file, _text(path, file), kind, faults)
+                _add(tables, kind, table, overlay=overlay)
     return tables
+
+
+def root_of(overlay: Folder) -> str:
+    """What the files of an overlay are called by in faults, before their path within it."""
+    return f"{overlay if isinstance(overlay, PurePath) else overlay.name}/"
+
+
+def _text(path: Folder, file: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise MapTableError(
+            "The file is not UTF-8", location=f"{file}:{line}", action="Save it as 'CSV UTF-8'."
+        ) from None
 
 
 def _files(folder: Folder) -> Iterable[tuple[str, Folder]]:
     for entry in sorted(folder.iterdir(), key=lambda e: e.name):
-        if entry.is_dir() and entry.name in {"messages", "segments", "datatypes", "codes"}:
+        if entry.is_dir() and entry.name in KINDS:
             for path in sorted(entry.iterdir(), key=lambda e: e.name):
                 if path.name.endswith(".csv"):
                     yield entry.name, path
-        elif entry.name in {"systems.csv", "authorities.csv"}:
+        elif entry.name in SINGLE_FILES:
             yield "", entry
 
 
@@ -129,43 +170,62 @@ def _columns(kind: str) -> tuple[str, ...]:
     }.get(kind, SYSTEM_COLUMNS)
 
 
-def read_table(name: str, file: str, text: str, kind: str) -> Table:
-    """One CSV file. ``#`` starts a comment line, ``#:`` a directive."""
+def read_table(name: str, file: str, text: str, kind: str, faults: Faults | None = None) -> Table:
+    """One CSV file. ``#`` starts a comment line, ``#:`` a directive. Raises as :func:`load` does."""
     table = Table(name, file)
     columns = _columns(kind)
-    header_seen = False
+    faults = faults or Faults()
+    header: tuple[str, ...] | None = None
     for number, raw in enumerate(text.splitlines(), 1):
-        if raw.startswith("#:"):
-            key, separator, value = raw[2:].partition(":")
-            if not separator:
-                raise MapTableError(
-                    "A directive has no value",
-                    location=f"{file}:{number}",
-                    action="Write it as '#: key: value'.",
-                )
-            table.directives[key.strip()] = value.strip()
-            continue
-        if not raw.strip() or raw.startswith("#"):
-            continue
-        cells = next(csv.reader(io.StringIO(raw), strict=True), [])
-        if not header_seen:
-            if tuple(cells) != columns:
-                raise MapTableError(
-                    "The header row is not the one of this kind of table",
-                    location=f"{file}:{number}",
-                    action=f"Make it: {','.join(columns)}",
-                )
-            header_seen = True
-            continue
-        if len(cells) > len(columns):
-            raise MapTableError(
-                f"The row has {len(cells)} cells; {len(columns)} are known",
-                location=f"{file}:{number}",
-                action='Put a cell that holds a comma in double quotes: "a, b".',
-            )
-        padded = [c.strip() for c in cells] + [""] * (len(columns) - len(cells))
-        table.lines.append(Line(file, number, dict(zip(columns, padded, strict=True))))
+        if header not in {None, columns}:
+            break  # without the right header no row can be understood: one fault for the whole file
+        with faults.told():
+            if raw.startswith("#:"):
+                key, value = _directive(raw, f"{file}:{number}")
+                table.directives[key] = value
+                continue
+            if not raw.strip() or raw.startswith("#"):
+                continue
+            cells = _cells(raw, columns, f"{file}:{number}")
+            if header is None:
+                header = tuple(cells)
+                if header != columns:
+                    raise MapTableError(
+                        "The header row is not the one of this kind of table",
+                        location=f"{file}:{number}",
+                        action=f"Make it: {','.join(columns)}",
+                    )
+                continue
+            padded = [c.strip() for c in cells] + [""] * (len(columns) - len(cells))
+            table.lines.append(Line(file, number, dict(zip(columns, padded, strict=True))))
     return table
+
+
+def _directive(raw: str, place: str) -> tuple[str, str]:
+    key, separator, value = raw[2:].partition(":")
+    if not separator:
+        raise MapTableError(
+            "A directive has no value", location=place, action="Write it as '#: key: value'."
+        )
+    return key.strip(), value.strip()
+
+
+def _cells(raw: str, columns: tuple[str, ...], place: str) -> list[str]:
+    try:
+        cells = next(csv.reader(io.StringIO(raw), strict=True), [])
+    except csv.Error as error:
+        raise MapTableError(
+            f"The row is no CSV: {error}",
+            location=place,
+            action='Close every double quote; one inside a quoted cell is written twice: "a ""b"" c".',
+        ) from None
+    if len(cells) > len(columns):
+        raise MapTableError(
+            f"The row has {len(cells)} cells; {len(columns)} are known",
+            location=place,
+            action='Put a cell that holds a comma in double quotes: "a, b".',
+        )
+    return cells
 
 
 def _add(tables: TableSet, kind: str, table: Table, *, overlay: bool) -> None:
@@ -182,7 +242,8 @@ def _add(tables: TableSet, kind: str, table: Table, *, overlay: bool) -> None:
         elif kind == "codes":
             present.directives |= table.directives
             changed = {line["code"] for line in table.lines}
-            present.lines = table.lines + [line for line in present.lines if line["code"] not in changed]
+            kept = [line for line in present.lines if line["code"] not in changed]
+            present.lines = [line for line in table.lines if line["to"] != "-"] + kept
         else:
             removed = {line["source"] for line in table.lines if line["target"] == "-"}
             kept = [line for line in present.lines if line["source"] not in removed]

@@ -172,7 +172,7 @@ def test_faults_of_a_table_name_file_line_and_what_is_wrong(tmp_path, row, says)
     with pytest.raises(MapTableError) as caught:
         Mapper(folder)
     assert says in caught.value.message
-    assert caught.value.location == "segments/PID-Patient.csv:4"
+    assert caught.value.location == f"{tmp_path}/segments/PID-Patient.csv:4"
 
 
 def test_wrong_header_is_told(tmp_path):
@@ -180,7 +180,7 @@ def test_wrong_header_is_told(tmp_path):
     folder = overlay(tmp_path, "codes/X.csv", "a,b\n1,2\n")
     with pytest.raises(MapTableError, match="header row") as caught:
         Mapper(folder)
-    assert caught.value.location == "codes/X.csv:1"
+    assert caught.value.location == f"{tmp_path}/codes/X.csv:1"
 
 
 def test_overlay_adds_changes_and_removes_rules(tmp_path):
