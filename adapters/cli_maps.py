@@ -59,7 +59,9 @@ def show(
         segment, field, parts = parse_place(place)
     except ExpressionError as error:
         raise SettingsError(
-            str(error), location="PLACE", action="Name a segment, a field or a component: PID, PID-8, PID-3.4."
+            str(error),
+            location="PLACE",
+            action="Name a segment, a field or a component: PID, PID-8, PID-3.4.",
         ) from None
     folder = _folder(overlay)
     tables = load(builtin(), folder) if folder else load(builtin())

@@ -39,6 +39,14 @@ _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _TIMES = frozenset({"date", "dateTime", "instant", "time"})
 _WHOLE_FIELD = ("joined", "text-line", "lines")
 """Functions that take all components of a field into one text."""
+_LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "boolean": ("true|false", lambda text: text == "true"),
+    "integer": (r"-?\d+", int),
+    "positiveInt": (r"[1-9]\d*", int),
+    "unsignedInt": (r"\d+", int),
+    "decimal": (r"-?\d+(\.\d+)?", Decimal),
+}
+"""Fixed values that are no text in JSON: how they are written, and what reads them."""
 _SEPARATOR = "\x1f"
 _ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref() or identifier()."
 _CALL = re.compile(r"([A-Za-z][\w:-]*)(?:\((.*)\))?")
@@ -413,15 +421,12 @@ class Compiler:
                 return text, tuple((n, getter(parse_ref(n), home)) for n in names)
             except ExpressionError as error:
                 raise line.fault(f"The value's placeholder is wrong: {error}") from None
-        match target.type:
-            case "boolean" if text in {"true", "false"}:
-                return text == "true", ()
-            case "integer" | "positiveInt" | "unsignedInt" if re.fullmatch(r"-?\d+", text):
-                return int(text), ()
-            case "decimal" if re.fullmatch(r"-?\d+(\.\d+)?", text):
-                return Decimal(text), ()
-            case "boolean" | "integer" | "positiveInt" | "unsignedInt" | "decimal":
+        if target.type in _LITERALS:
+            pattern, read = _LITERALS[target.type]
+            if not re.fullmatch(pattern, text):
                 raise line.fault(f"{text!r} is no {target.type}, which {target.text} is")
+            return read(text), ()
+        match target.type:
             case "Coding":
                 return parse_fixed_coding(text, line, self.aliases).coding(), ()
             case "CodeableConcept":

@@ -204,9 +204,7 @@ def read_table(name: str, file: str, text: str, kind: str, faults: Faults | None
 def _directive(raw: str, place: str) -> tuple[str, str]:
     key, separator, value = raw[2:].partition(":")
     if not separator:
-        raise MapTableError(
-            "A directive has no value", location=place, action="Write it as '#: key: value'."
-        )
+        raise MapTableError("A directive has no value", location=place, action="Write it as '#: key: value'.")
     return key.strip(), value.strip()
 
 
