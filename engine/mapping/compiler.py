@@ -49,6 +49,7 @@ _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
 """Fixed values that are no text in JSON: how they are written, and what reads them."""
 _SEPARATOR = "\x1f"
 _ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref() or identifier()."
+_BEFORE = "[before]"
 _CALL = re.compile(r"([A-Za-z][\w:-]*)(?:\((.*)\))?")
 
 
@@ -245,6 +246,7 @@ class Link:
         holder: name of the instance that holds the reference; "" is this one.
         source: name of the instance referred to; "" is this one.
         only: refer to it only if there is exactly one.
+        before: the instance of that name made before this one is meant.
         match: pairs (place in its segment, place in this one) that must hold the same; an empty second
             one asks nothing, but the first pair must be told.
         fixed: the fixed value, "" for a reference.
@@ -258,6 +260,7 @@ class Link:
     fixed: str
     targets: dict[str, Target]
     match: tuple[tuple[Getter, Getter], ...] = ()
+    before: bool = False
 
     def fits(self, candidate: Instance, segment: Segment, run: Run) -> bool:
         """Whether ``match`` holds for an instance."""
@@ -610,10 +613,12 @@ class Compiler:
                 raise line.fault(f"The link {text!r} is not of the form path=Name")
             holder, _, path = left.partition(".") if left[:1].isupper() else ("", "", left)
             fixed = right[1:-1] if right.startswith("'") else ""
+            before = _BEFORE in text
+            holder, right = holder.removesuffix(_BEFORE), right.removesuffix(_BEFORE)
             right, match = self._match(line, right)
             only = right.endswith("?")
             source = "" if right.rstrip("?") == "this" or fixed else right.rstrip("?")
-            link = Link(holder, path, source, only, fixed, {}, match)
+            link = Link(holder, self._own_urls(path), source, only, fixed, {}, match, before)
             known = resource if not holder else self.types_by_name.get(holder, "")
             if not known:
                 raise line.fault(f"The link {text!r} names {holder!r}, which no row makes")

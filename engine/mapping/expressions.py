@@ -11,7 +11,10 @@
               | ref "~" 'regular expression'           (searched, not anchored)
               | ref "is" ( "number" | "range" | "ucum" )   a number, with comparator or not; ``3.5 - 5``; a unit
               | "count(" ref ")" ( "=" | ">" | "<" ) number   repetitions of a field
-              | "after" SEG       the segment before this one, notes left out, is a SEG
+              | "after" ( SEG | "(" SEG { "," SEG } ")" )   this note, role or restriction is about a SEG: the
+                                  last segment before it that is no NTE, ROL, PRT or ARV
+              | "again"           a segment of this one's id stands before it in the message
+              | "same" "(" SEG-field "," SEG-field ")"      both name the same patient (the rule of their ids)
               | "has" SEG         there is a SEG in this group or in the groups around it
               | "continues"       this OBX goes on with the text of the one before it
     ref       = SEG-field[.component[.subcomponent]]   in segment tables: PID-3.4, MSH-9.2
@@ -171,7 +174,7 @@ class _Parser:
 
     def test(self) -> Condition:
         word = self.peek()
-        if word in {"after", "has", "continues"}:
+        if word in {"after", "again", "has", "same", "continues"}:
             return self.place(self.take())
         if word == "count":
             return self.count()
@@ -190,10 +193,44 @@ class _Parser:
         """Where the segment stands among the others."""
         if word == "continues":
             return lambda _node, segment, run: run.continues(segment)
-        name = self.take("word")
+        if word == "again":
+            return lambda _node, segment, run: run.again(segment)
+        if word == "same":
+            return self.same()
         if word == "after":
-            return lambda _node, segment, run: run.anchor(segment) == name
+            names = self.names()
+            return lambda _node, segment, run: run.anchor(segment) in names
+        name = self.take("word")
         return lambda _node, segment, run: run.nearest(segment, name) is not None
+
+    def names(self) -> frozenset[str]:
+        """One segment id, or several in parentheses."""
+        if self.peek() != "(":
+            return frozenset({self.take("word")})
+        self.take()
+        found = [self.take("word")]
+        while self.peek() == ",":
+            self.take()
+            found.append(self.take("word"))
+        self.take("sign", ")")
+        return frozenset(found)
+
+    def same(self) -> Condition:
+        self.take("sign", "(")
+        one = parse_ref(self.take("ref"))
+        self.take("sign", ",")
+        other = parse_ref(self.take("ref"))
+        self.take("sign", ")")
+        home = self.home
+
+        def told_alike(_node: Node, segment: Segment, run: Run) -> bool:
+            found: list[list[Node]] = []
+            for ref in (one, other):
+                source: Segment | None = segment if ref.segment == home else run.nearest(segment, ref.segment)
+                found.append(source.repetitions(ref.field) if source is not None else [])
+            return run.same_number(*found)
+
+        return told_alike
 
     def membership(self, get: Getter, word: str) -> Condition:
         if word == "valued":

@@ -202,7 +202,7 @@ class Mapper:
             return  # it was discarded
         items: dict[int, Items] = {id(instance): own}
         for link in links:
-            holder = run.find(link.holder, instance.group) if link.holder else instance
+            holder = _holder(run, link, instance)
             if holder is None:
                 continue
             target = link.target(holder.resource["resourceType"])
@@ -216,6 +216,13 @@ class Mapper:
 
 
 _nothing = Leaf("")
+
+
+def _holder(run: Run, link: Link, instance: Instance) -> Instance | None:
+    """The instance that is to hold a reference."""
+    if not link.holder:
+        return instance
+    return run.before(link.holder, instance) if link.before else run.find(link.holder, instance.group)
 
 
 def _reference(instance: Instance) -> str:

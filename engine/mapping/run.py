@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +11,16 @@ from engine.feeds import FeedProfile
 from engine.hl7v2.structure import UNBOUNDED, Group, Structured
 from engine.hl7v2.tree import Leaf, Message, Node, Segment, leaves
 from engine.keys import resource_id
+from engine.mapping.naming import choose_patient_identifier
 from engine.mapping.paths import Items, merge
 from engine.records import Issue, Severity
 
 if TYPE_CHECKING:
     from engine.mapping.compiler import Link, MessageRule
     from engine.mapping.mapper import Mapper
+
+_ABOUT_ANOTHER = frozenset({"NTE", "ROL", "PRT", "ARV"})
+"""Segments that say something of the one before them (HL7 v2.8.2 §3.3, §7.3)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -104,14 +108,26 @@ class Run:
         return None
 
     def anchor(self, segment: Segment) -> str:
-        """Id of the segment that a note comments on: the last one before it that is no NTE."""
+        """Id of the segment that a note, role or restriction is about: the last one before it that is none."""
         index = self._index_of[id(segment)] - 1
         while index >= 0:
             before = self.structured.placed[index][0].id
-            if before != "NTE":
+            if before not in _ABOUT_ANOTHER:
                 return before
             index -= 1
         return ""
+
+    def again(self, segment: Segment) -> bool:
+        """Whether a segment of the same id stands before this one."""
+        return segment.occurrence > 1
+
+    def same_number(self, one: Sequence[Node], other: Sequence[Node]) -> bool:
+        """Whether two lists of identifiers name the same patient, by the rule that makes Patient ids."""
+        first, second = (
+            self.naming.cx(node, self.facility) if (node := choose_patient_identifier(nodes)) else None
+            for nodes in (one, other)
+        )
+        return first is not None and first == second
 
     def continues(self, segment: Segment) -> bool:
         """Whether an OBX goes on with the text of the OBX before it (HL7 v2.5.1 §7.4.2.4: same OBX-3 and OBX-4)."""
@@ -203,6 +219,11 @@ class Run:
             around = around.parent
         return None
 
+    def before(self, name: str, instance: Instance) -> Instance | None:
+        """The instance of a name that was made last before this one."""
+        made = [i for i in self.by_name.get(name, ()) if i.order < instance.order]
+        return made[-1] if made else None
+
     def find_joint(self, name: str, group: Group) -> Instance | None:
         """As :meth:`find`, going outward no further than the first group that repeats: the same order."""
         around: Group | None = group
@@ -219,6 +240,8 @@ class Run:
         """The instance that a link refers to; one made from the same segment comes first."""
         if not link.source:
             return instance
+        if link.before:
+            return self.before(link.source, instance)
         if link.match:
             found = (i for i in self.by_name.get(link.source, ()) if link.fits(i, segment, self))
             return next((i for i in found if i is not instance), None)

@@ -33,6 +33,7 @@ from engine.mapping.convert.types import (
     hd_system,
     hex_data,
     location_chain,
+    own_place,
     plain_data,
     sender_system,
     system_of,
@@ -63,6 +64,7 @@ FUNCTIONS: dict[str, Converter] = {
     "joined-range": joined("-"),
     "concept-text": concept_text,
     "PL-Location": location_chain,
+    "PL-Place": own_place,
 }
 
 FACTORIES: dict[str, Callable[..., Converter]] = {"later": later, "minutes": minutes}

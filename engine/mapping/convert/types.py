@@ -122,6 +122,18 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
     return parent or None
 
 
+def own_place(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+    """PL of a segment that tells of the place itself (NPU-1, LOC-1): its content; the resource at hand becomes it."""
+    reference = location_chain(node, segment, run)
+    if reference is None:
+        return None
+    assert run.current is not None
+    run.current.id = reference.partition("/")[2]
+    return {
+        name: value for name, value in run.made.pop(reference).items() if name not in {"resourceType", "id"}
+    }
+
+
 def _place(part: Node, name: str, system: str, run: Run) -> dict[str, Any]:
     run.use_all(child(part, 1))
     identifiers = [{"system": system, "value": name}]
