@@ -14,7 +14,9 @@ from engine.fhir.primitives import TESTS, Test, element_id, format_test
 class Slot:
     """What one JSON name within a type may hold; the compiled form of :class:`schema.Element`."""
 
-    __slots__ = ("choice", "codes", "content", "many", "name", "profile", "system", "targets", "test", "type")
+    __slots__ = (
+        "_rule", "choice", "codes", "content", "many", "name", "profile", "system", "targets", "test", "type",
+    )  # fmt: skip
 
     def __init__(self, element: schema.Element) -> None:
         self.name = element.name
@@ -27,6 +29,14 @@ class Slot:
         self.system = element.binding_system
         self.profile = PROFILES.get(element.profile)
         self.test = None if element.content else _primitive_test(element)
+        self._rule: Rule | None = None
+
+    @property
+    def rule(self) -> Rule:
+        """The rule of the content; looked up when first met, since types hold themselves."""
+        if self._rule is None:
+            self._rule = rule_for(self.content)
+        return self._rule
 
 
 def _primitive_test(element: schema.Element) -> Test:

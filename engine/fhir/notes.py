@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
+from engine.fhir import schema
 from engine.fhir.attachments import UnreadableAttachmentError, is_text, text_of
 from engine.fhir.xhtml import html_to_text
 from engine.keys import resource_id
@@ -76,7 +78,23 @@ def texts_of(resource: Json) -> Iterator[Found]:
     """Every free text of one resource, by the table and as Annotations."""
     for reader in _READERS.get(resource.get("resourceType", ""), ()):
         yield from reader(resource)
-    yield from _annotations(resource, resource.get("resourceType", ""))
+    kind = resource.get("resourceType", "")
+    if "contained" in resource or may_hold_notes(kind):
+        yield from _annotations(resource, kind)
+
+
+@cache
+def may_hold_notes(type_name: str) -> bool:
+    """Whether R4 allows a ``note`` anywhere in a type; True for types that R4 does not know."""
+    try:
+        members = schema.elements(type_name)
+    except KeyError:
+        return True
+    # Data types hold none: only the type's own elements and its backbone need a look.
+    return "note" in members or any(
+        element.content.startswith(f"{type_name}.") and may_hold_notes(element.content)
+        for element in members.values()
+    )
 
 
 # -- where texts stand -------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ class _Walk:
 
     def _child(self, slot: Slot, value: Any, where: Where) -> None:
         content = slot.content
-        if not isinstance(value, dict):
+        if value.__class__ is not dict and not isinstance(value, dict):
             self._bad_object(value, where)
             return
         if content == "Resource":
@@ -176,7 +176,7 @@ class _Walk:
             else:
                 self.resource(value, where)
             return
-        self.node(value, rule_for(content), where)
+        self.node(value, slot.rule, where)
         if content == "Reference":
             self._reference(slot, value, where)
         elif slot.codes is not None:

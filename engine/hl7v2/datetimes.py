@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _DTM = re.compile(
@@ -41,6 +42,7 @@ class Moment:
     doubt: str = ""
 
 
+@lru_cache(maxsize=4096)  # one message tells the same time many times over
 def parse_moment(text: str, zone: ZoneInfo) -> Moment | None:
     """Parse an HL7 DT, DTM or TS value; None when it is no time that exists.
 

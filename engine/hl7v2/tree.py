@@ -65,9 +65,13 @@ def first_leaf(node: Node) -> Leaf:
 
 def valued(node: Node) -> bool:
     """Whether any leaf below holds a value; the explicit null is not one."""
-    if isinstance(node, list):
-        return any(valued(part) for part in node)
-    return bool(node.text) and node.text != NULL
+    if node.__class__ is Leaf:
+        return bool(node.text) and node.text != NULL
+    assert isinstance(node, list)
+    for part in node:  # noqa: SIM110 - hot: a generator for any() costs more than the parts
+        if valued(part):
+            return True
+    return False
 
 
 def leaves(node: Node) -> Iterator[Leaf]:
@@ -163,10 +167,13 @@ class Segment:
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf, explicit nulls too, in order."""
+        for number in self.valued_fields():
+            yield from self.field_leaves(number)
+
+    def valued_fields(self) -> list[int]:
+        """Numbers of the fields with text in them; the delimiters of a header are none."""
         start = 3 if self.id in HEADERS else 1
-        for number in range(start, len(self.fields)):
-            if self.fields[number]:
-                yield from self.field_leaves(number)
+        return [number for number, text in enumerate(self.fields) if text and number >= start]
 
     def field_leaves(self, number: int) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf of one field."""

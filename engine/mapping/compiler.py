@@ -34,6 +34,7 @@ from engine.mapping.run import Instance, Run
 from engine.mapping.tables import Faults, Line, Table, TableSet
 
 IdPart = Callable[[Instance, Run], str]
+Shape = tuple[bool, ...]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _TIMES = frozenset({"date", "dateTime", "instant", "time"})
@@ -47,6 +48,8 @@ _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "decimal": (r"-?\d+(\.\d+)?", Decimal),
 }
 """Fixed values that are no text in JSON: how they are written, and what reads them."""
+MAX_SHAPES = 512
+"""Shapes of a segment or component list that a table remembers; feeds send a handful, an attacker any number."""
 _SEPARATOR = "\x1f"
 _ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref() or identifier()."
 _BEFORE = "[before]"
@@ -64,6 +67,7 @@ class Rule:
         dependent: the row writes a fixed value into an item that another row must make first.
         whole: the converter takes all repetitions of the field at once.
         keep: where and how to keep what is no valid value, as the sender wrote it.
+        coded: the value goes through a code table.
     """
 
     line: Line
@@ -77,6 +81,7 @@ class Rule:
     dependent: bool = False
     whole: bool = False
     keep: tuple[Target, Converter] | None = None
+    coded: bool = False
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
@@ -93,7 +98,7 @@ class Rule:
             if not text or text == NULL:
                 return False
         target = self.target
-        if self.line["codes"] and target.taken(root, items, rep):
+        if self.coded and target.taken(root, items, rep):
             run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
             return False
         mark = len(run.trail)
@@ -154,24 +159,39 @@ class SegmentTable:
     rules: list[Rule] = field(default_factory=list)
     ignored: dict[int, str] = field(default_factory=dict)
     fields: frozenset[int] = frozenset()
+    shapes: dict[Shape, list[Rule]] = field(default_factory=dict)
+
+    def _rules_for(self, fields: list[str]) -> list[Rule]:
+        """The rules that have something to read in a segment with these fields valued; feeds send few shapes."""
+        shape = tuple([text != "" for text in fields])
+        found = self.shapes.get(shape)
+        if found is None:
+            if len(self.shapes) >= MAX_SHAPES:
+                self.shapes.clear()
+            count = len(fields)
+            found = self.shapes[shape] = [
+                rule for rule in self.rules if not rule.field or (rule.field < count and shape[rule.field])
+            ]
+        return found
 
     def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
-        fields = segment.fields
-        count = len(fields)
-        for rule in self.rules:
-            number = rule.field
-            if number and (number >= count or not fields[number]):
-                continue
+        verdicts: dict[
+            Condition, bool
+        ] = {}  # a condition looks at the segment alone: asked once, not once a rule
+        for rule in self._rules_for(segment.fields):
+            number, when = rule.field, rule.when
+            if when is not None:
+                verdict = verdicts.get(when)
+                if verdict is None:
+                    verdict = verdicts[when] = when(EMPTY, segment, run)
+                if not verdict:
+                    continue
             if not number:
-                if rule.when is None or rule.when(EMPTY, segment, run):
-                    placed += rule.apply(EMPTY, segment, run, resource, items, 0)
+                placed += rule.apply(EMPTY, segment, run, resource, items, 0)
                 continue
             nodes = segment.repetitions(number)
-            if rule.when is not None and not rule.when(nodes[0], segment, run):
-                run.skipped[id(segment), number] = rule.line["when"]
-                continue
             if rule.whole:
                 placed += rule.apply(nodes, segment, run, resource, items, 1)
                 continue
@@ -183,8 +203,16 @@ class SegmentTable:
                 if rule.convert is None and not valued(node):
                     continue
                 placed += rule.apply(node, segment, run, resource, items, rep)
-        run.covered.setdefault(id(segment), set()).update(self.fields)
+        run.ran.setdefault(id(segment), []).append(self)
         return placed
+
+    def refusal(self, number: int, segment: Segment, run: Run) -> str:
+        """The last condition that kept a field from being mapped, "" if none did."""
+        false = ""
+        for rule in self.rules:
+            if rule.field == number and rule.when is not None and not rule.when(EMPTY, segment, run):
+                false = rule.line["when"]
+        return false
 
 
 @dataclass(slots=True, eq=False)
@@ -195,13 +223,25 @@ class DatatypeTable:
     type: str
     rules: list[Rule] = field(default_factory=list)
     key: str = ""
+    shapes: dict[Shape, list[Rule]] = field(default_factory=dict)
+
+    def _rules_for(self, node: Node) -> list[Rule]:
+        """The rules that have something to read in a node with these components valued."""
+        shape = tuple([part is not EMPTY for part in node]) if node.__class__ is list else ()
+        found = self.shapes.get(shape)
+        if found is None:
+            if len(self.shapes) >= MAX_SHAPES:
+                self.shapes.clear()
+            there = {n for n, valued_part in enumerate(shape, 1) if valued_part} or {1}
+            found = self.shapes[shape] = [r for r in self.rules if not r.parts or r.parts[0] in there]
+        return found
 
     def convert(self, node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
         """The object, or None when no source value reached it."""
         out: dict[str, Any] = {}
         items: Items = {}
         placed = 0
-        for rule in self.rules:
+        for rule in self._rules_for(node):
             part = node
             for number in rule.parts:
                 part = child(part, number)
@@ -393,9 +433,8 @@ class Compiler:
         ):
             # A primitive takes the first component; what a sender added after it is reported as unmapped.
             parts = (1,)
-        return Rule(
-            line, number, parts, when, target, converter, whole=whole, keep=self._keeper(line, target, root)
-        )
+        keep, coded = self._keeper(line, target, root), bool(line["codes"])
+        return Rule(line, number, parts, when, target, converter, whole=whole, keep=keep, coded=coded)
 
     def _keeper(self, line: Line, target: Target, root: str) -> tuple[Target, Converter] | None:
         """Times and codes that can't be told in FHIR stay beside the element as the sender wrote them."""

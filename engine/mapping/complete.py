@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from engine.fhir import schema
@@ -36,9 +37,8 @@ def fill_required(resource: dict[str, Any], location: str) -> list[Issue]:
 def _fill(holder: dict[str, Any], type_name: str) -> list[str]:
     """Fill the missing required elements of one object; returns their names."""
     filled = []
-    for name, element in schema.elements(type_name).items():
-        twin = f"_{name}"
-        if element.min < 1 or name in holder or twin in holder or element.codes is not None:
+    for name, twin, element in _required(type_name):
+        if name in holder or twin in holder:
             continue
         kind = element.types[0]
         absent: dict[str, Any] = {"extension": [{"url": ABSENT_REASON, "valueCode": "unknown"}]}
@@ -56,6 +56,16 @@ def _fill(holder: dict[str, Any], type_name: str) -> list[str]:
         holder[name] = [absent] if element.max is None else absent
         filled.append(name.lstrip("_"))
     return filled
+
+
+@cache
+def _required(type_name: str) -> tuple[tuple[str, str, schema.Element], ...]:
+    """(name, name of its twin, element) of what must be there and has no codes of its own."""
+    return tuple(
+        (name, f"_{name}", element)
+        for name, element in schema.elements(type_name).items()
+        if element.min and element.codes is None
+    )
 
 
 def assembler(version: str) -> dict[str, Any]:

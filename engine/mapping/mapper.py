@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.feeds import FeedProfile
 from engine.hl7v2.structure import Group, group_segments
-from engine.hl7v2.tree import NULL, Leaf, Message, Segment
+from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment
 from engine.mapping.clearing import cleared_paths
 from engine.mapping.codes import Systems
 from engine.mapping.compiler import Compiler, Link, MessageRule
@@ -67,7 +67,11 @@ class Mapper:
         self.rules = compiler.compile()
         self.naming = compiler.naming
         self.systems = compiler.systems
-        self.segment_tables = compiler.segments
+        self.ignored: dict[tuple[str, int], str] = {}
+        """(segment, field) -> why the tables leave it out; the first table that says so is heard."""
+        for table in compiler.segments.values():
+            for number, why in table.ignored.items():
+                self.ignored.setdefault((table.segment, number), why)
         self._names: dict[str, tuple[Naming, Systems]] = {}
         self._chosen: dict[tuple[str, str, str], list[list[MessageRule]]] = {}
 
@@ -271,33 +275,54 @@ def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:
     cleared: list[str] = []
     count = 0
     for segment, _ in run.structured.placed:
-        for location, leaf in segment.located_leaves():
-            if leaf.text == NULL:
-                cleared.append(location)
+        for number in segment.valued_fields():
+            used = _all_used(segment.repetitions(number))
+            if used is not None:
+                count += used
                 continue
-            if not leaf.text.strip():
-                continue
-            count += 1
-            if not leaf.used:
-                unmapped.append(Unmapped(location, _reason(run, segment, location, leaf)))
+            for location, leaf in segment.field_leaves(number):
+                if leaf.text == NULL:
+                    cleared.append(location)
+                    continue
+                if not leaf.text.strip():
+                    continue
+                count += 1
+                if not leaf.used:
+                    unmapped.append(Unmapped(location, _reason(run, segment, number, leaf)))
     return tuple(unmapped), tuple(cleared), count
 
 
-def _reason(run: Run, segment: Segment, location: str, leaf: Leaf) -> str:
+def _all_used(nodes: Iterable[Node]) -> int | None:
+    """Number of leaves when all were used, as in most fields; None when a leaf needs a closer look."""
+    count = 0
+    for node in nodes:
+        if isinstance(node, Leaf):
+            if node.used:
+                count += 1
+            elif node.text:
+                return None
+        else:
+            below = _all_used(node)
+            if below is None:
+                return None
+            count += below
+    return count
+
+
+def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
     known = run.reasons.get(id(leaf))
     if known:
         return known
-    number = int(location.partition("-")[2].split("[")[0].split(".")[0])
-    for table in run.mapper.segment_tables.values():
-        if table.segment == segment.id and number in table.ignored:
-            return table.ignored[number]
-    covered = run.covered.get(id(segment))
-    if covered is None:
+    ignored = run.mapper.ignored.get((segment.id, number))
+    if ignored is not None:
+        return ignored
+    tables = run.ran.get(id(segment))
+    if tables is None:
         return _segment_reason(run, segment)
-    skipped = run.skipped.get((id(segment), number))
-    if skipped is not None:
-        return f"condition false: {skipped}"
-    if number not in covered:
+    for table in reversed(tables):
+        if false := table.refusal(number, segment, run):
+            return f"condition false: {false}"
+    if not any(number in table.fields for table in tables):
         return "no rule for this field"
     return "no rule for this component"
 

@@ -16,7 +16,7 @@ from engine.mapping.paths import Items, merge
 from engine.records import Issue, Severity
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import Link, MessageRule
+    from engine.mapping.compiler import Link, MessageRule, SegmentTable
     from engine.mapping.mapper import Mapper
 
 _ABOUT_ANOTHER = frozenset({"NTE", "ROL", "PRT", "ARV"})
@@ -72,8 +72,8 @@ class Run:
         """Resources made for references (practitioners, places), by reference."""
         self.trail: list[Leaf] = []
         self.reasons: dict[int, str] = {}
-        self.skipped: dict[tuple[int, int], str] = {}
-        self.covered: dict[int, set[int]] = {}
+        self.ran: dict[int, list[SegmentTable]] = {}
+        """Tables that a segment went through, by the id() of the segment."""
         self.codes: list[tuple[str, str]] = []
         self.unknown_codes: list[tuple[str, str]] = []
         self.current: Instance | None = None
@@ -149,6 +149,10 @@ class Run:
         self.trail.append(leaf)
 
     def use_all(self, node: Node) -> None:
+        if isinstance(node, Leaf):
+            if node.text:
+                self.use(node)
+            return
         for leaf in leaves(node):
             if leaf.text:
                 self.use(leaf)

@@ -33,11 +33,16 @@ def value_text(node: Node, joint: str = "&") -> str:
 
 
 def string(node: Node, segment: Segment, run: Run) -> str | None:
-    text = value_text(node, segment.delimiters.subcomponent or "&").strip()
-    if not text:
-        return None
-    run.use_all(node)
-    return clean(text)
+    if isinstance(node, Leaf):  # nearly always, and this is what most rules do
+        if node.text == NULL or not (text := node.text.strip()):
+            return None
+        run.use(node)
+    else:
+        text = value_text(node, segment.delimiters.subcomponent or "&").strip()
+        if not text:
+            return None
+        run.use_all(node)
+    return text if text.isprintable() else clean(text)
 
 
 def clean(text: str) -> str:
