@@ -441,6 +441,9 @@ class Compiler:
         path = self._own_urls(line["target"])
         if not target.steps or target.many:
             return None
+        if len(target.steps) > 1 and target.steps[-2].url:
+            # An extension without a value holds other extensions instead (ext-1).
+            path = path.removesuffix(f".{target.steps[-1].name}")
         if target.type in _TIMES:
             url = f"{self.extension_base}source-value"
             return compile_target(root, f"{path}.extension({url}).valueString"), convert.string
