@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo run test test-train lint format bench kafka clean help
+.PHONY: demo run test judges test-train lint format bench kafka clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,9 @@ run: $(STAMP) ## keep the engine and the console up on the embedded broker
 
 test: $(STAMP) ## every test that needs no training packages
 	$(BIN)/python -m pytest
+
+judges: $(STAMP) ## hold what convert emits against independent FHIR validators; needs Node.js 20
+	$(BIN)/python tests/judges/judging.py
 
 test-train: $(STAMP) ## the tests of training and export; installs torch (several gigabytes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,train]'
