@@ -116,7 +116,9 @@ def replay(
     rate: Annotated[
         float, typer.Option(min=0, help="messages a second at most; 0 is as fast as they are answered")
     ] = 0,
-    loop: Annotated[int, typer.Option(min=0, help="how often to play the files; 0 is for ever")] = 1,
+    loop: Annotated[
+        int, typer.Option(min=0, help="how often to play the files, or generate so many; 0 is for ever")
+    ] = 1,
     generate: Annotated[str, typer.Option(help="kinds to generate instead: adt,oru,mdm,orm,fhir")] = "",
     count: Annotated[int, typer.Option(min=1, help="how many to generate")] = 100,
     seed: Annotated[int, typer.Option(help="the same seed gives the same messages")] = 1,
@@ -178,16 +180,15 @@ def drift(since: Since = 0) -> None:
 
 
 def main() -> None:
-    """Entry point: errors that a person can mend are told in plain words, with exit status 2 for a wrong call."""
+    """Entry point: errors that a person can mend are told in plain words, with exit status 2 for a wrong call.
+
+    (Typer itself ends with 1 and no words when the reader of the output has gone, as in ``convert x | head``.)
+    """
     try:
-        app(standalone_mode=True)
+        app(prog_name="wardstream", standalone_mode=True)
     except (SettingsError, MapTableError) as error:
         sys.stderr.write(f"wardstream: {error}\n")
         sys.exit(2)
     except WardstreamError as error:
         sys.stderr.write(f"wardstream: {error}\n")
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output has gone, as in "wardstream convert x | head".
-        sys.stderr.close()
-        sys.exit(0)

@@ -13,20 +13,25 @@ from typing import IO, Any
 from adapters.composition import make_pipeline
 from adapters.configuration import load_settings
 from adapters.replay.convert import convert
-from adapters.replay.sources import Format
+from adapters.replay.sources import Format, check
 from engine.errors import SettingsError
 from engine.fhir.writer import dumps
 from engine.records import Outcome
 
+STANDARD_OUTPUT = "-"
+
 
 def convert_command(paths: list[Path], source: Format, out: str, *, ner: bool) -> int:
     """Run it; returns the exit status: 0 when every message had an outcome, whatever it was."""
+    check(paths)
+    target = None if out == STANDARD_OUTPUT else Path(out)
+    _spare_inputs(paths, target)
     settings = load_settings()
     pipeline = make_pipeline(settings)
     reader = _Reader(settings) if ner else None
     counts: Counter[str] = Counter()
-    with _output(out) as stream:
-        for line, outcome in convert(paths, source, pipeline, settings):
+    with _output(target) as stream:
+        for line, outcome in convert(paths, source, pipeline, settings, besides=target):
             if reader is not None:
                 line["notes"] = reader.read(outcome)
             stream.write(dumps(line))
@@ -63,17 +68,26 @@ class _Reader:
         ]
 
 
+def _spare_inputs(paths: list[Path], target: Path | None) -> None:
+    """Refuse to write over a file that is to be read."""
+    if target is not None and target.exists() and any(p.exists() and p.samefile(target) for p in paths):
+        raise SettingsError(
+            f"{target} is to be read and can't be written too",
+            location="--out",
+            action="Name another file, or -.",
+        )
+
+
 @contextlib.contextmanager
-def _output(out: str) -> Iterator[IO[bytes]]:
-    if out == "-":
+def _output(target: Path | None) -> Iterator[IO[bytes]]:
+    if target is None:
         yield sys.stdout.buffer
         return
-    path = Path(out)
     try:
-        stream = path.open("wb")
+        stream = target.open("wb")
     except OSError as error:
         raise SettingsError(
-            f"The file {out} can't be written: {error.strerror}",
+            f"The file {target} can't be written: {error.strerror}",
             location="--out",
             action="Give a writable path, or -.",
         ) from None

@@ -19,17 +19,19 @@ FEED = "convert"
 
 
 def convert(
-    paths: list[Path], wanted: Format, pipeline: Pipeline, settings: Settings
+    paths: list[Path], wanted: Format, pipeline: Pipeline, settings: Settings, *, besides: Path | None = None
 ) -> Iterator[tuple[dict[str, Any], Outcome]]:
     """(report, outcome) of every message in the files, in order, as they come.
+
+    ``besides`` is a file to leave out: the one that is being written.
 
     Raises:
         SettingsError: a path does not exist.
     """
-    path, index = "", 0
-    for source in messages(paths, wanted, limit=settings.read.max_message_bytes):
-        if source.path != path:
-            path, index = source.path, 0
+    index = 0
+    for source in messages(paths, wanted, limit=settings.read.max_message_bytes, besides=besides):
+        if source.index == 0:
+            index = 0  # a file begins; its name may be that of the file before
         for outcome in _outcomes(source, pipeline, settings):
             yield report(outcome, source.path, index), outcome
             index += 1

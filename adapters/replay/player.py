@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -31,6 +32,9 @@ async def play(
         rate: messages a second at most; 0 is as fast as answers come.
         window: sends under way at one time.
         on_answer: called for each answer as it comes.
+
+    Raises:
+        whatever the source or the sink raises; sends under way are cancelled then.
     """
     counts: Counter[Fate] = Counter()
     slots = asyncio.Semaphore(window)
@@ -44,14 +48,23 @@ async def play(
         counts[answer.fate] += 1
         on_answer(message, answer)
 
-    async with asyncio.TaskGroup() as group:
-        for number, message in enumerate(messages):
-            await slots.acquire()
-            if rate > 0:
-                await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
-            group.create_task(one(message))
-            # Tasks start in the order they were made: give this one its turn before the next is made.
-            await asyncio.sleep(0)
+    try:
+        async with asyncio.TaskGroup() as group:
+            # The next message is taken only when it can be sent: whoever counts what was taken counts what was sent.
+            source = iter(messages)
+            for number in itertools.count():
+                await slots.acquire()
+                if rate > 0:
+                    await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
+                message = next(source, None)
+                if message is None:
+                    break
+                group.create_task(one(message))
+                # Tasks start in the order they were made: give this one its turn before the next is made.
+                await asyncio.sleep(0)
+    except ExceptionGroup as errors:
+        # A sink answers for each message; what it raises, or the source does, ends the play, and the first says why.
+        raise errors.exceptions[0] from None
     return counts
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from adapters.mllp.errors import ConnectError
 from adapters.mllp.sender import MllpSender
 from adapters.replay.sources import SourceMessage
 from engine.errors import PublishError, ReadError, SettingsError, WardstreamError
@@ -48,7 +49,10 @@ class Answer(NamedTuple):
 
 
 class Sink(Protocol):
-    """Sends one message and waits for its answer; several calls may be under way at one time."""
+    """Sends one message and waits for its answer; several calls may be under way at one time.
+
+    ``send`` raises a WardstreamError only where no message can ever be sent.
+    """
 
     async def send(self, message: SourceMessage) -> Answer: ...
 
@@ -114,6 +118,10 @@ class MllpSink:
             return Answer(Fate.FAILED, "kind", reason="FHIR can't be sent over MLLP")
         try:
             ack = await self._sender.send(message.payload)
+        except ConnectError:
+            if not self._sender.stats["connects"]:
+                raise  # nobody listens there: more messages would only wait in vain, one after another
+            return Answer(Fate.FAILED, ConnectError.code, reason="the receiver has gone")
         except WardstreamError as error:
             return Answer(Fate.FAILED, error.code, reason=error.message)
         if ack.accepted or not ack.code:

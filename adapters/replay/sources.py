@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -21,7 +22,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _HL7_START = re.compile(rb"[\x0b\s]*(?:MSH|FHS|BHS)[^A-Za-z0-9\s]")
 _NO_MESSAGES = {".md", ".py", ".sh", ".yaml", ".yml", ".toml", ".csv"}
 """Files that stand beside messages in a folder; one that is named on the command line is read all the same."""
-_JSON_SUFFIXES = {".json", ".ndjson", ".jsonl", ".fhir"}
+_LINES_SUFFIXES = {".ndjson", ".jsonl"}
+_JSON_SUFFIXES = {".json", ".fhir", *_LINES_SUFFIXES}
 
 
 class Format(StrEnum):
@@ -55,35 +57,87 @@ class SourceMessage:
     failure: ReadError | None = None
 
 
-def files(paths: list[Path]) -> Iterator[tuple[Path, str]]:
-    """(file, its path relative to what was given). Folders are walked in order of name; hidden files are left out.
+STANDARD_INPUT = "-"
+
+
+def check(paths: Iterable[Path]) -> None:
+    """Refuse a call that names what is not there, before anything is read or written.
 
     Raises:
         SettingsError: a path does not exist.
     """
     for given in paths:
-        if not given.exists():
-            raise SettingsError(f"There is no file or folder {given}", action="Correct the path.")
+        if str(given) != STANDARD_INPUT and not given.exists():
+            broken = " (its target is gone)" if given.is_symlink() else ""
+            raise SettingsError(f"There is no file or folder {given}{broken}", action="Correct the path.")
+
+
+def files(paths: Iterable[Path], besides: Path | None = None) -> Iterator[tuple[Path, str]]:
+    """(file, its path relative to what was given). Folders are walked in order of name.
+
+    Hidden files, and those that stand beside messages, are left out of folders. What can't be listed or is a link to
+    nothing is given all the same, so that reading it tells why it can't be read.
+
+    Args:
+        paths: files, folders, or ``-`` for standard input.
+        besides: a file to leave out wherever it is found: the one that is being written.
+    """
     for given in paths:
-        if given.is_file():
-            yield given, given.name
-            continue
-        for path in sorted(p for p in given.rglob("*") if p.is_file()):
-            relative = path.relative_to(given)
-            hidden = any(part.startswith(".") for part in relative.parts)
-            if not hidden and path.suffix.lower() not in _NO_MESSAGES:
-                yield path, relative.as_posix()
+        if str(given) == STANDARD_INPUT:
+            yield Path("/dev/stdin"), STANDARD_INPUT
+        elif not given.is_dir():
+            yield given, _shown(given.name)
+        else:
+            for path in _walk(given):
+                if besides is None or not _same(path, besides):
+                    yield path, _shown(path.relative_to(given).as_posix())
 
 
-def messages(paths: list[Path], wanted: Format, *, limit: int) -> Iterator[SourceMessage]:
+def _walk(folder: Path) -> list[Path]:
+    """What a folder holds to be read, in order; links to folders are not followed, so that no loop is walked."""
+    found: list[Path] = []
+
+    def unlisted(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for root, folders, names in os.walk(folder, onerror=unlisted):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        here = [Path(root, name) for name in names if not name.startswith(".")]
+        found += [path for path in here if path.suffix.lower() not in _NO_MESSAGES and _readable_kind(path)]
+    return sorted(found)
+
+
+def _readable_kind(path: Path) -> bool:
+    """Whether a name in a folder is worth opening: a socket or a pipe would have us wait for ever."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def _same(path: Path, other: Path) -> bool:
+    return path.exists() and other.exists() and path.samefile(other)
+
+
+def _shown(name: str) -> str:
+    """A file name as text: names are bytes, and those that are no UTF-8 get escapes for what is not."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def messages(
+    paths: Iterable[Path], wanted: Format, *, limit: int, besides: Path | None = None
+) -> Iterator[SourceMessage]:
     """All messages of all files, in order.
 
     Args:
-        paths: files and folders.
+        paths: files, folders, or ``-`` for standard input.
         wanted: how to read them; AUTO looks at the beginning of each.
         limit: bytes kept of one message.
+        besides: a file to leave out: the one that is being written.
+
+    Raises:
+        SettingsError: a path does not exist.
     """
-    for path, shown in files(paths):
+    given = list(paths)
+    check(given)
+    for path, shown in files(given, besides):
         yield from _file(path, shown, wanted, limit)
 
 
@@ -95,7 +149,11 @@ def _file(path: Path, shown: str, wanted: Format, limit: int) -> Iterator[Source
         first = next(chunks, b"")
         kind = _kind(path, first, wanted)
         whole = _prepend(first, chunks)
-        pieces = split_stream(whole, limit=limit) if kind is Kind.HL7V2 else _fhir_pieces(whole, limit)
+        pieces = (
+            split_stream(whole, limit=limit)
+            if kind is Kind.HL7V2
+            else _fhir_pieces(whole, limit, named_lines=bool(_suffixes(path) & _LINES_SUFFIXES))
+        )
         for piece in pieces:
             payload, issues, left_out = (
                 (piece.payload, tuple(piece.issues), piece.left_out)
@@ -106,7 +164,7 @@ def _file(path: Path, shown: str, wanted: Format, limit: int) -> Iterator[Source
             index += 1
     except (OSError, EOFError, zlib.error) as error:
         failure = ReadError(
-            f"The file can't be read: {type(error).__name__}",
+            f"The file can't be read: {getattr(error, 'strerror', None) or type(error).__name__}",
             action="Check that it is whole and readable; a .gz file may be cut off.",
         )
         yield SourceMessage(shown, index, kind, b"", failure=failure)
@@ -114,14 +172,13 @@ def _file(path: Path, shown: str, wanted: Format, limit: int) -> Iterator[Source
 
 def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as raw:
-        magic = raw.read(2)
-        raw.seek(0)
-        if magic != _GZIP_MAGIC:
-            while chunk := raw.read(CHUNK_BYTES):
+        # Looked at without being taken: a pipe can't be read from its beginning again.
+        if raw.peek(2)[:2] != _GZIP_MAGIC:
+            while chunk := raw.read1(CHUNK_BYTES):
                 yield chunk
             return
         with gzip.open(raw) as unpacked:
-            while chunk := unpacked.read(CHUNK_BYTES):
+            while chunk := unpacked.read1(CHUNK_BYTES):
                 yield chunk
 
 
@@ -138,22 +195,32 @@ def _kind(path: Path, head: bytes, wanted: Format) -> Kind:
         return Kind.HL7V2
     if narrow.lstrip()[:1] in {b"{", b"["}:
         return Kind.FHIR
-    suffixes = {s.lower() for s in path.suffixes}
-    return Kind.FHIR if suffixes & _JSON_SUFFIXES else Kind.HL7V2
+    return Kind.FHIR if _suffixes(path) & _JSON_SUFFIXES else Kind.HL7V2
+
+
+def _suffixes(path: Path) -> set[str]:
+    return {suffix.lower() for suffix in path.suffixes}
 
 
 _NDJSON_LINE = re.compile(rb"\s*\{.*\}\s*$", re.DOTALL)
 
 
-def _fhir_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[tuple[bytes, tuple[Issue, ...], int]]:
-    """One JSON document, or the lines of NDJSON. A file is NDJSON when its first line is a whole object and more follow."""
+def _fhir_pieces(
+    chunks: Iterator[bytes], limit: int, *, named_lines: bool
+) -> Iterator[tuple[bytes, tuple[Issue, ...], int]]:
+    """One JSON document, or the lines of NDJSON.
+
+    A file is NDJSON when its first line is a whole object and more follow; or when its name says so, unless the
+    first line shows a document laid out over several.
+    """
     first = b""
     for chunk in chunks:
         first += chunk
         if b"\n" in first or len(first) > limit:
             break
     line, newline, _ = first.partition(b"\n")
-    if newline and _NDJSON_LINE.match(line) and _balanced(line):
+    whole_object = newline and _NDJSON_LINE.match(line) and _balanced(line)
+    if whole_object or (named_lines and line.strip() not in {b"{", b"["}):
         yield from _lines(first, chunks, limit)
         return
     content = bytearray(first)
