@@ -23,6 +23,9 @@ def fill_required(resource: dict[str, Any], location: str) -> list[Issue]:
     A CodeableConcept gets the code ``unknown``, any other element that may carry an extension gets
     data-absent-reason. Codes with a required binding are the tables' business: each has a default row.
     """
+    filled = _fill(resource, resource["resourceType"])
+    if resource["resourceType"] == "Appointment":
+        filled += _fill_times(resource)
     return [
         Issue(
             Severity.INFORMATION,
@@ -30,8 +33,19 @@ def fill_required(resource: dict[str, Any], location: str) -> list[Issue]:
             location,
             f"{resource['resourceType']}.{name} is required and the message does not tell it; it was marked as unknown",
         )
-        for name in _fill(resource, resource["resourceType"])
+        for name in filled
     ]
+
+
+def _fill_times(appointment: dict[str, Any]) -> list[str]:
+    """Start and end come together (app-2), and only what is not yet or no more booked has neither (app-3)."""
+    absent = [n for n in ("start", "end") if n not in appointment and f"_{n}" not in appointment]
+    free = appointment.get("status") in {"proposed", "cancelled", "waitlist"}
+    if free and len(absent) == 2:
+        return []
+    for name in absent:
+        appointment[f"_{name}"] = {"extension": [{"url": ABSENT_REASON, "valueCode": "unknown"}]}
+    return absent
 
 
 def _fill(holder: dict[str, Any], type_name: str) -> list[str]:
