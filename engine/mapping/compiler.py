@@ -475,8 +475,8 @@ class Compiler:
             case "Coding":
                 return parse_fixed_coding(text, line, self.aliases).coding(), ()
             case "CodeableConcept":
-                if "|" not in text:
-                    return {"text": text}, ()
+                if text.startswith("text:"):
+                    return {"text": text.removeprefix("text:")}, ()
                 return {"coding": [parse_fixed_coding(text, line, self.aliases).coding()]}, ()
         if target.codes is not None and text not in target.codes:
             raise line.fault(f"FHIR R4 does not allow the code {text!r} in {target.text}")
