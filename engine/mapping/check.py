@@ -97,8 +97,10 @@ def _never_fits(rule: MessageRule) -> Iterator[MapTableError]:
                 f"No version of HL7 has a message structure {pattern!r}",
                 "Write it as in MSH-9.3, such as ADT_A01, or as a pattern, such as ADT_*.",
             )
-    if rule.group and matched and not any(rule.group in group_names(name) for name in matched):
-        yield rule.line.fault(
-            f"None of the row's message structures has a group {rule.group!r}",
-            "Write the group's name without the structure's prefix, such as PATIENT_RESULT.",
-        )
+    groups = {group for name in matched for group in group_names(name)} if rule.groups else ()
+    for pattern in rule.groups:
+        if matched and not any(fnmatchcase(group, pattern) for group in groups):
+            yield rule.line.fault(
+                f"None of the row's message structures has a group {pattern!r}",
+                "Write the group's name without the structure's prefix, such as PATIENT_RESULT.",
+            )

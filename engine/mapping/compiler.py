@@ -51,8 +51,12 @@ _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
 MAX_SHAPES = 512
 """Shapes of a segment or component list that a table remembers; feeds send a handful, an attacker any number."""
 _SEPARATOR = "\x1f"
-_ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref() or identifier()."
+_ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref(), identifier() or fixed()."
 _BEFORE = "[before]"
+_LINK = re.compile(r"((?:[^=\[]|\[[^\]]*\])*)=(.*)")
+_MATCH = re.compile(r"\w+\[[^\]]*=")
+_REPETITIONS = re.compile(r"(.+)\[(\d+)(\+?)\]")
+_REFERENCE = re.compile(r"(Reference|Known)\((.*)\)")
 _CALL = re.compile(r"([A-Za-z][\w:-]*)(?:\((.*)\))?")
 
 
@@ -68,6 +72,7 @@ class Rule:
         whole: the converter takes all repetitions of the field at once.
         keep: where and how to keep what is no valid value, as the sender wrote it.
         coded: the value goes through a code table.
+        repetitions: the repetitions of the field that the row is for; None is all.
     """
 
     line: Line
@@ -82,6 +87,7 @@ class Rule:
     whole: bool = False
     keep: tuple[Target, Converter] | None = None
     coded: bool = False
+    repetitions: slice | None = None
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
@@ -152,7 +158,12 @@ class Rule:
 
 @dataclass(slots=True, eq=False)
 class SegmentTable:
-    """A compiled table of ``segments/``."""
+    """A compiled table of ``segments/``.
+
+    Attributes:
+        shared_items: labelled items of the resource are shared with other segments: those of the same text
+            at this place; "" and "1" there mean the resource's own (set id or sub-id of the first).
+    """
 
     name: str
     segment: str
@@ -174,6 +185,15 @@ class SegmentTable:
             ]
         return found
 
+    shared_items: Getter | None = None
+
+    def items_of(self, instance: Instance, segment: Segment, run: Run) -> Items:
+        """The labelled items that a run of this table goes on with."""
+        if self.shared_items is None:
+            return {}
+        key = text_of(self.shared_items(EMPTY, segment, run))
+        return instance.items.setdefault("" if key == "1" else key, {})
+
     def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
@@ -192,6 +212,7 @@ class SegmentTable:
                 placed += rule.apply(EMPTY, segment, run, resource, items, 0)
                 continue
             nodes = segment.repetitions(number)
+            nodes = nodes if rule.repetitions is None else nodes[rule.repetitions]
             if rule.whole:
                 placed += rule.apply(nodes, segment, run, resource, items, 1)
                 continue
@@ -262,7 +283,7 @@ class MessageRule:
 
     line: Line
     structures: tuple[str, ...]
-    group: str
+    groups: tuple[str, ...]
     segment: str
     when: Condition | None
     resource: str
@@ -274,7 +295,7 @@ class MessageRule:
 
     def fits(self, structure: str, group: str) -> bool:
         return any(fnmatchcase(structure, p) for p in self.structures) and (
-            not self.group or self.group == group
+            not self.groups or any(fnmatchcase(group, p) for p in self.groups)
         )
 
 
@@ -287,8 +308,10 @@ class Link:
         source: name of the instance referred to; "" is this one.
         only: refer to it only if there is exactly one.
         before: the instance of that name made before this one is meant.
+        own: refer to it only if the same segment made it.
         match: pairs (place in its segment, place in this one) that must hold the same; an empty second
             one asks nothing, but the first pair must be told.
+        holder_match: the same for the holder.
         fixed: the fixed value, "" for a reference.
         targets: compiled path by resource type of the holder.
     """
@@ -301,18 +324,8 @@ class Link:
     targets: dict[str, Target]
     match: tuple[tuple[Getter, Getter], ...] = ()
     before: bool = False
-
-    def fits(self, candidate: Instance, segment: Segment, run: Run) -> bool:
-        """Whether ``match`` holds for an instance."""
-        for number, (there, here) in enumerate(self.match):
-            wanted = text_of(here(EMPTY, segment, run))
-            if not wanted:
-                if number == 0:
-                    return False
-                continue
-            if text_of(there(EMPTY, candidate.segment, run)) != wanted:
-                return False
-        return True
+    own: bool = False
+    holder_match: tuple[tuple[Getter, Getter], ...] = ()
 
     def target(self, resource_type: str) -> Target:
         found = self.targets.get(resource_type)
@@ -386,6 +399,12 @@ class Compiler:
         segment = name.split("-", 1)[0]
         root = self._root(table)
         compiled = SegmentTable(name, segment)
+        if "items" in table.directives:
+            first = table.lines[0] if table.lines else Line(table.file, 1, {})
+            where = table.directives["items"]
+            compiled.shared_items = (
+                _nowhere if where == "resource" else getter(self._ref(first, where), segment)
+            )
         for line in table.lines:
             with self.faults.told():
                 if line["target"] == "-":
@@ -403,7 +422,11 @@ class Compiler:
             raise line.fault(f"The source is wrong: {error}") from None
 
     def _rule(self, line: Line, root: str, home: str) -> Rule:
-        source = self._ref(line, line["source"]) if line["source"] else None
+        place, repetitions = line["source"], None
+        if match := _REPETITIONS.fullmatch(place):
+            place, first = match[1], int(match[2]) - 1
+            repetitions = slice(first, None if match[3] else first + 1)
+        source = self._ref(line, place) if place else None
         if source is not None and home and source.segment != home:
             raise line.fault(f"The source {line['source']!r} is not of segment {home}")
         try:
@@ -434,7 +457,9 @@ class Compiler:
             # A primitive takes the first component; what a sender added after it is reported as unmapped.
             parts = (1,)
         keep, coded = self._keeper(line, target, root), bool(line["codes"])
-        return Rule(line, number, parts, when, target, converter, whole=whole, keep=keep, coded=coded)
+        rule = Rule(line, number, parts, when, target, converter, whole=whole, keep=keep, coded=coded)
+        rule.repetitions = repetitions
+        return rule
 
     def _keeper(self, line: Line, target: Target, root: str) -> tuple[Target, Converter] | None:
         """Times and codes that can't be told in FHIR stay beside the element as the sender wrote them."""
@@ -486,8 +511,6 @@ class Compiler:
 
     def _converter(self, line: Line, target: Target) -> Converter:
         using = line["using"]
-        if using.startswith("Reference("):
-            return self._reference(line, using[len("Reference(") : -1])
         if not using:
             if target.type not in convert.PRIMITIVES:
                 raise line.fault(
@@ -516,6 +539,9 @@ class Compiler:
         using, _, elsewhere = using.partition(" from ")
         if elsewhere:
             return _from_field(self._named(line, using), self._ref(line, elsewhere.strip()))
+        if reference := _REFERENCE.fullmatch(using):
+            made = self._reference(line, reference[2])
+            return made if reference[1] == "Reference" else _said_elsewhere(made)
         match = _CALL.fullmatch(using)
         if match is None:
             raise line.fault(f"{using!r} in 'using' can't be read")
@@ -599,7 +625,7 @@ class Compiler:
         return MessageRule(
             line,
             tuple((line["structure"] or "*").split()),
-            line["group"],
+            tuple(line["group"].split()),
             segment,
             when,
             resource,
@@ -628,44 +654,24 @@ class Compiler:
             return _id_of_other(argument)
         if function == "identifier":
             return _id_of_identifier
+        if function == "fixed":
+            return lambda _instance, _run: argument
         name, _, what = argument.partition(",")
-        ref = self._ref(line, name.strip())
+        ref, kind = self._ref(line, name.strip()), what.strip()
+        if function not in _NUMBER_PARTS and function != "text":
+            raise line.fault(f"{function!r} is no function of id rules", _ID_PARTS)
         home = line["segment"]
-        match function:
-            case "cx":
-                return _id_of_cx(ref.segment, ref.field, home, what.strip())
-            case "ei":
-                return _id_of_ei(ref.segment, ref.field, home, what.strip() or "id")
-            case "eip":
-                return _id_of_eip(ref.segment, ref.field, home, what.strip() or "id")
-            case "code":
-                return _id_of_code(ref.segment, ref.field, home)
-            case "text":
-                return _id_of_text(getter(ref, home))
-            case "raw":
-                return _id_of_raw(ref.segment, ref.field, home)
-        raise line.fault(
-            f"{function!r} is no function of id rules",
-            _ID_PARTS,
-        )
+        if function == "text":
+            return _id_of_text(getter(ref, home))
+        return _NUMBER_PARTS[function](ref.segment, ref.field, home, kind)
 
     def _links(self, line: Line, resource: str) -> tuple[Link, ...]:
         links = []
         for text in filter(None, (part.strip() for part in line["links"].split(";"))):
-            left, sign, right = (part.strip() for part in text.partition("="))
-            if not sign or not left or not right:
-                raise line.fault(f"The link {text!r} is not of the form path=Name")
-            holder, _, path = left.partition(".") if left[:1].isupper() else ("", "", left)
-            fixed = right[1:-1] if right.startswith("'") else ""
-            before = _BEFORE in text
-            holder, right = holder.removesuffix(_BEFORE), right.removesuffix(_BEFORE)
-            right, match = self._match(line, right)
-            only = right.endswith("?")
-            source = "" if right.rstrip("?") == "this" or fixed else right.rstrip("?")
-            link = Link(holder, self._own_urls(path), source, only, fixed, {}, match, before)
-            known = resource if not holder else self.types_by_name.get(holder, "")
+            link = self._link(line, text)
+            known = resource if not link.holder else self.types_by_name.get(link.holder, "")
             if not known:
-                raise line.fault(f"The link {text!r} names {holder!r}, which no row makes")
+                raise line.fault(f"The link {text!r} names {link.holder!r}, which no row makes")
             if resource != "-":
                 try:
                     link.target(known)
@@ -673,6 +679,38 @@ class Compiler:
                     raise line.fault(f"The link {text!r} is wrong: {error}") from None
             links.append(link)
         return tuple(links)
+
+    def _link(self, line: Line, text: str) -> Link:
+        cut = _LINK.match(text)
+        if cut is None or not cut[1].strip() or not cut[2].strip():
+            raise line.fault(f"The link {text!r} is not of the form path=Name")
+        right = cut[2].strip()
+        holder, holder_match, path = self._holder(line, cut[1].strip())
+        fixed = right[1:-1] if right.startswith("'") else ""
+        source, match = self._match(line, right.removesuffix(_BEFORE))
+        return Link(
+            holder.removesuffix(_BEFORE),
+            self._own_urls(path),
+            "" if source == "this" or fixed else source.rstrip("?!"),
+            source.endswith("?"),
+            fixed,
+            {},
+            match,
+            before=_BEFORE in text,
+            own=source.endswith("!"),
+            holder_match=holder_match,
+        )
+
+    def _holder(self, line: Line, left: str) -> tuple[str, tuple[tuple[Getter, Getter], ...], str]:
+        """``Observation[OBX-4=OBR-26.2].hasMember``: the holder's name, its match, the path."""
+        if not left[:1].isupper():
+            return "", (), left
+        if not _MATCH.match(left):
+            holder, _, path = left.partition(".")
+            return holder, (), path
+        end = left.index("]") + 1
+        holder, match = self._match(line, left[:end])
+        return holder, match, left[end + 1 :]
 
     def _match(self, line: Line, right: str) -> tuple[str, tuple[tuple[Getter, Getter], ...]]:
         """``Observation[OBX-4=OBR-26.2]``: the name, and what must be the same."""
@@ -686,6 +724,10 @@ class Compiler:
                 raise line.fault(f"{part!r} is no pair of places such as OBX-4=OBR-26.2")
             pairs.append((_anywhere(self._ref(line, there)), _anywhere(self._ref(line, here))))
         return name, tuple(pairs)
+
+
+def _nowhere(_node: Node, _segment: Segment, _run: Run) -> Node | None:
+    return None
 
 
 def _anywhere(ref: Ref) -> Getter:
@@ -706,10 +748,11 @@ def _copy(value: Any) -> Any:
 
 
 def _from_field(inner: Converter, ref: Any) -> Converter:
-    """A converter that reads the first repetition of another field of the segment instead."""
+    """A converter that reads the first repetition of another field instead, of this or the nearest segment."""
 
     def convert_elsewhere(_node: Node, segment: Segment, run: Run) -> Any:
-        nodes = segment.repetitions(ref.field)
+        found = segment if segment.id == ref.segment else run.nearest(segment, ref.segment)
+        nodes = found.repetitions(ref.field) if found is not None else []
         return inner(nodes[0], segment, run) if nodes else None
 
     return convert_elsewhere
@@ -744,11 +787,25 @@ def _made_resource(table: DatatypeTable) -> Converter:
     return make
 
 
+def _said_elsewhere(refer: Converter) -> Converter:
+    """Add what is told of a thing to its resource, which another field refers to; nothing is put in place."""
+
+    def convert_known(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
+        return {} if refer(node, segment, run) else None
+
+    return convert_known
+
+
 def _business_key(resource: dict[str, Any], facility: str) -> tuple[str, str]:
-    """What names a thing that several segments tell of: its first identifier, else its content and sender."""
+    """What names a thing that several segments tell of: its first identifier, else its name, else its content.
+
+    Of a name the sender is part: somebody known by name only is the same at one sender, with address or not.
+    """
     first = next((i for i in resource.get("identifier") or () if i.get("value")), None)
     if first is not None:
         return first.get("system", facility), first["value"]
+    if "name" in resource:
+        return facility, _content(resource["name"])
     return facility, _content({k: v for k, v in resource.items() if k != "resourceType"})
 
 
@@ -790,7 +847,7 @@ def _id_of_cx(segment: str, number: int, home: str, what: str) -> IdPart:
 def _id_of_ei(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         nodes = _nodes(instance, run, segment, number, home)
-        found = run.naming.ei(nodes[0], run.facility, what) if nodes else None
+        found = run.naming.ei(nodes[0], run.facility, what or "id") if nodes else None
         return _SEPARATOR.join(found) if found else ""
 
     return part
@@ -800,7 +857,7 @@ def _id_of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         for node in _nodes(instance, run, segment, number, home)[:1]:
             for n in (2, 1):  # the filler's number names the specimen; the placer's stands in
-                found = run.naming.ei(child(node, n), run.facility, what)
+                found = run.naming.ei(child(node, n), run.facility, what or "id")
                 if found:
                     return _SEPARATOR.join(found)
         return ""
@@ -808,7 +865,7 @@ def _id_of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
     return part
 
 
-def _id_of_code(segment: str, number: int, home: str) -> IdPart:
+def _id_of_code(segment: str, number: int, home: str, _what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         nodes = _nodes(instance, run, segment, number, home)
         if not nodes:
@@ -828,7 +885,7 @@ def _id_of_text(get: Getter) -> IdPart:
     return part
 
 
-def _id_of_raw(segment: str, number: int, home: str) -> IdPart:
+def _id_of_raw(segment: str, number: int, home: str, _what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
         found: Segment | None = (
             instance.segment if segment == home else run.nearest(instance.segment, segment)
@@ -838,5 +895,14 @@ def _id_of_raw(segment: str, number: int, home: str) -> IdPart:
 
     return part
 
+
+_NUMBER_PARTS: dict[str, Callable[[str, int, str, str], IdPart]] = {
+    "cx": _id_of_cx,
+    "ei": _id_of_ei,
+    "eip": _id_of_eip,
+    "code": _id_of_code,
+    "raw": _id_of_raw,
+}
+"""Functions of id rules that read a field: of which segment, its number, the row's own segment, what it numbers."""
 
 __all__ = ["Compiler", "DatatypeTable", "Link", "MessageRule", "Rule", "SegmentTable"]

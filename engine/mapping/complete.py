@@ -95,7 +95,13 @@ def assembler(version: str) -> dict[str, Any]:
 def complete_provenance(
     provenance: dict[str, Any], targets: list[dict[str, Any]], device: dict[str, Any]
 ) -> None:
-    """Point a Provenance at everything made from the message, and name the engine as assembler."""
+    """Point the message's Provenance at everything made from it, and name the engine as assembler.
+
+    A Provenance with targets other than the MessageHeader tells who did what to those alone, and stays as it is.
+    """
+    own = [t["reference"] for t in provenance.get("target", ())]
+    if any(not reference.startswith("MessageHeader/") for reference in own):
+        return
     provenance["target"] = [{"reference": f"{r['resourceType']}/{r['id']}"} for r in targets]
     provenance.setdefault("agent", []).append(
         {

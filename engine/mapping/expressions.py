@@ -15,7 +15,8 @@
                                   last segment before it that is no NTE, ROL, PRT or ARV
               | "again"           a segment of this one's id stands before it in the message
               | "same" "(" SEG-field "," SEG-field ")"      both name the same patient (the rule of their ids)
-              | "has" SEG         there is a SEG in this group or in the groups around it
+              | "has" SEG         there is a SEG in this order (the group that repeats, with all below it), or one
+                                  in the groups around it
               | "continues"       this OBX goes on with the text of the one before it
     ref       = SEG-field[.component[.subcomponent]]   in segment tables: PID-3.4, MSH-9.2
               | TYPE.component[.subcomponent]           in data type tables: CX.4.2
@@ -207,7 +208,7 @@ class _Parser:
             names = self.names()
             return lambda _node, segment, run: run.anchor(segment) in names
         name = self.take("word")
-        return lambda _node, segment, run: run.nearest(segment, name) is not None
+        return lambda _node, segment, run: run.has(segment, name)
 
     def names(self) -> frozenset[str]:
         """One segment id, or several in parentheses."""

@@ -164,7 +164,7 @@ class Mapper:
             run.add(instance)
         run.current = instance
         assert rule.table is not None
-        items: Items = {}
+        items = rule.table.items_of(instance, segment, run)
         mark = len(run.trail)
         instance.placed += rule.table.run(segment, run, instance.resource, items)
         if rule.mode == "shared":
@@ -206,7 +206,7 @@ class Mapper:
             return  # it was discarded
         items: dict[int, Items] = {id(instance): own}
         for link in links:
-            holder = _holder(run, link, instance)
+            holder = run.holder(link, instance, segment)
             if holder is None:
                 continue
             target = link.target(holder.resource["resourceType"])
@@ -220,13 +220,6 @@ class Mapper:
 
 
 _nothing = Leaf("")
-
-
-def _holder(run: Run, link: Link, instance: Instance) -> Instance | None:
-    """The instance that is to hold a reference."""
-    if not link.holder:
-        return instance
-    return run.before(link.holder, instance) if link.before else run.find(link.holder, instance.group)
 
 
 def _reference(instance: Instance) -> str:

@@ -188,12 +188,12 @@ def _append(holder: dict[str, Any], last: _Step, items: Items, value: Any, rep: 
     label = last.key.rsplit(".", 1)[-1]
     if isinstance(value, dict) and "[" in label:
         key = (-1, last.key, rep if last.each else 0)
-        item = items.get(key)
+        # A path that goes on below this item knows it under its own depth.
+        below = (_depth(last.key), last.key, rep if last.each else 0)
+        item = items.get(key) or items.get(below)
         if item is not None:
             return merge(item, value)
-        items[key] = value
-        # A path that goes on below this item finds it under its own depth.
-        items[(_depth(last.key), last.key, rep if last.each else 0)] = value
+        items[key] = items[below] = value
     elif value in array:
         return True
     array.append(value)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.feeds import FeedProfile
 from engine.hl7v2.structure import UNBOUNDED, Group, Structured
-from engine.hl7v2.tree import Leaf, Message, Node, Segment, leaves
+from engine.hl7v2.tree import EMPTY, Leaf, Message, Node, Segment, leaves
 from engine.keys import resource_id
+from engine.mapping.expressions import Getter, text_of
 from engine.mapping.naming import choose_patient_identifier
 from engine.mapping.paths import Items, merge
 from engine.records import Issue, Severity
@@ -18,6 +19,9 @@ from engine.records import Issue, Severity
 if TYPE_CHECKING:
     from engine.mapping.compiler import Link, MessageRule, SegmentTable
     from engine.mapping.mapper import Mapper
+
+Match = tuple[tuple[Getter, Getter], ...]
+"""Pairs of a place in the other segment and one in this; an empty second one asks nothing, but the first must be told."""
 
 _ABOUT_ANOTHER = frozenset({"NTE", "ROL", "PRT", "ARV"})
 """Segments that say something of the one before them (HL7 v2.8.2 §3.3, §7.3)."""
@@ -36,6 +40,7 @@ class Instance:
         placed: how many values from the source it holds; with none it is not emitted.
         texts: lines collected from several segments, by the element that they become.
         leaves: what was used to make it, kept for ``shared`` instances only.
+        items: labelled items that several segments write into, by what they share.
     """
 
     name: str
@@ -47,6 +52,7 @@ class Instance:
     placed: int = 0
     texts: dict[str, list[str]] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
+    items: dict[str, Items] = field(default_factory=dict)
     id: str = ""
 
 
@@ -66,6 +72,7 @@ class Run:
         self.issues: list[Issue] = []
         self.instances: list[Instance] = []
         self.by_name: dict[str, list[Instance]] = {}
+        self.by_segment: dict[int, list[Instance]] = {}
         self.nulls: list[tuple[Instance, Segment, int, list[str]]] = []
         """Explicit nulls of whole fields: the FHIRPaths that each clears."""
         self.made: dict[str, dict[str, Any]] = {}
@@ -81,9 +88,12 @@ class Run:
         """(segment, name) for segments that should complete an instance that is not there."""
         self.links: list[tuple[Instance, Segment, tuple[Link, ...], Items]] = []
         """References to set when all resources have their ids."""
+        self.segment_ids = frozenset(segment.id for segment, _ in structured.placed)
         self._group_of = {id(segment): group for segment, group in structured.placed}
         self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
         self._message_key = ""
+        self._known: dict[tuple[str, Getter], dict[str, list[Instance]]] = {}
+        """Instances by what their segment says in one place, as links ask for it."""
 
     # -- source ------------------------------------------------------------------------------------
 
@@ -106,6 +116,19 @@ class Run:
                 return before[-1] if before else found[0]
             group = group.parent
         return None
+
+    def has(self, segment: Segment, name: str) -> bool:
+        """Whether there is such a segment in the order that this one is part of, or in the groups around it."""
+        if name not in self.segment_ids:
+            return False
+        group: Group | None = self.group_of(segment)
+        while group is not None:
+            if _holds(group, name):
+                return True
+            if group.spec.maximum != 1 or group.parent is None:
+                break
+            group = group.parent
+        return self.nearest(segment, name) is not None
 
     def anchor(self, segment: Segment) -> str:
         """Id of the segment that a note, role or restriction is about: the last one before it that is none."""
@@ -247,30 +270,75 @@ class Run:
         if link.before:
             return self.before(link.source, instance)
         if link.match:
-            found = (i for i in self.by_name.get(link.source, ()) if link.fits(i, segment, self))
-            return next((i for i in found if i is not instance), None)
-        for candidate in self.by_name.get(link.source, ()):
-            if candidate.segment is segment:
+            return self.matching(link.source, link.match, instance, segment)
+        for candidate in self.by_segment.get(id(segment), ()):
+            if candidate.name == link.source:
                 return candidate
+        if link.own:
+            return None
         if link.only:
             return self.find_only(link.source, instance.group)
         return self.find(link.source, instance.group, instance.order)
 
+    def holder(self, link: Link, instance: Instance, segment: Segment) -> Instance | None:
+        """The instance that is to hold a reference."""
+        if not link.holder:
+            return instance
+        if link.holder_match:
+            return self.matching(link.holder, link.holder_match, instance, segment)
+        return self.before(link.holder, instance) if link.before else self.find(link.holder, instance.group)
+
+    def matching(self, name: str, match: Match, instance: Instance, segment: Segment) -> Instance | None:
+        """The instance whose segment says what this one says of it; of several the last told before this one.
+
+        To be asked when all instances are made: they are looked up by the first pair.
+        """
+        (there, here), *others = match
+        wanted = text_of(here(EMPTY, segment, self))
+        if not wanted:
+            return None
+        known = self._known.get((name, there))
+        if known is None:
+            known = self._known[name, there] = {}
+            for candidate in self.by_name.get(name, ()):
+                known.setdefault(text_of(there(EMPTY, candidate.segment, self)), []).append(candidate)
+        found = [i for i in known.get(wanted, ()) if i is not instance and self._says(i, others, segment)]
+        before = [i for i in found if i.order < instance.order]
+        return before[-1] if before else (found[0] if found else None)
+
+    def _says(self, candidate: Instance, match: Sequence[tuple[Getter, Getter]], segment: Segment) -> bool:
+        for there, here in match:
+            wanted = text_of(here(EMPTY, segment, self))
+            if wanted and text_of(there(EMPTY, candidate.segment, self)) != wanted:
+                return False
+        return True
+
     def find_only(self, name: str, group: Group) -> Instance | None:
-        """The instance anywhere in the repetition that ``group`` is part of, if there is exactly one."""
+        """The instance anywhere in the order that ``group`` is part of, if there is exactly one.
+
+        With none in the order, the one that stands above it: in some structures a specimen holds its orders.
+        A neighbouring order's is never meant.
+        """
+        candidates = self.by_name.get(name)
+        if not candidates:
+            return None
         around = group
-        while around.parent is not None and _holds_none(self.by_name.get(name, ()), around):
+        while around.parent is not None and not _is_order(around) and _holds_none(candidates, around):
             around = around.parent
-        found = [i for i in self.by_name.get(name, ()) if _below(i.group, around)]
+        found = [i for i in candidates if _below(i.group, around)]
+        if not found and around.parent is not None:
+            return self.find(name, around.parent)
         return found[0] if len(found) == 1 else None
 
     def add(self, instance: Instance) -> None:
         self.instances.append(instance)
         self.by_name.setdefault(instance.name, []).append(instance)
+        self.by_segment.setdefault(id(instance.segment), []).append(instance)
 
     def discard(self, instance: Instance) -> None:
         self.instances.remove(instance)
         self.by_name[instance.name].remove(instance)
+        self.by_segment[id(instance.segment)].remove(instance)
 
     def id_of(self, instance: Instance) -> str:
         """Id of an instance by the id rule of its message rule; other instances' ids are made on the way."""
@@ -316,6 +384,10 @@ def _raw(segment: Segment, number: int) -> str:
     return fields[number] if number < len(fields) else ""
 
 
+def _holds(group: Group, name: str) -> bool:
+    return any(item.id == name if isinstance(item, Segment) else _holds(item, name) for item in group.items)
+
+
 def _in_group(group: Group, name: str) -> Iterator[Segment]:
     """Segments of the group and of the groups below it that can occur once only."""
     for item in group.items:
@@ -345,6 +417,10 @@ def _below(group: Group, ancestor: Group) -> bool:
             return True
         current = current.parent
     return False
+
+
+def _is_order(group: Group) -> bool:
+    return any(segment.id in {"OBR", "ORC"} for segment in group.segments())
 
 
 def _holds_none(instances: Any, group: Group) -> bool:
