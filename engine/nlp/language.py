@@ -1,56 +1,71 @@
-"""Which parts of a note are in a language its reader does not read.
+"""Which languages a note is in, and which parts of it its reader does not read.
 
-A light guess: by script, where the script tells, and for Malay by its function words, which written English
-does not have. It finds enough to say "a part of this note was not read"; it does not name languages for sure.
+A light guess without a dependency: by script where the script tells, else by function words that written English does
+not have. It finds enough to choose a reader and to say "a part of this note was not read"; it does not name languages
+for sure. Why no package does it: docs/decisions/0012-languages-of-notes.md.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
-from engine.nlp.phrases import Tokens, tokens_of
 from engine.nlp.sentences import sentences_of
 from engine.records import Issue, Note, Severity
 
-_KANA = "\u3040-\u30ff"
+ENGLISH = "en"
+UNKNOWN = "und"
+"""BCP 47's tag for "not known": a script that is in no table here."""
+
+_KANA = "\u3040-\u30ff\uff66-\uff9f"
 # BCP 47 tag: the characters that give it away. Japanese has Han characters too: see _by_script.
 _SCRIPTS = {
-    "zh": f"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff{_KANA}",
-    "ko": "\u1100-\u11ff\uac00-\ud7af",
+    "zh": f"\u3100-\u312f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0002ffff{_KANA}",
+    "ko": "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af",
     "ta": "\u0b80-\u0bff",
     "hi": "\u0900-\u097f",
     "bn": "\u0980-\u09ff",
+    "pa": "\u0a00-\u0a7f",
+    "gu": "\u0a80-\u0aff",
     "te": "\u0c00-\u0c7f",
+    "kn": "\u0c80-\u0cff",
     "ml": "\u0d00-\u0d7f",
+    "si": "\u0d80-\u0dff",
     "th": "\u0e00-\u0e7f",
+    "lo": "\u0e80-\u0eff",
     "my": "\u1000-\u109f",
-    "ar": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufeff",
-    "ru": "\u0400-\u04ff",
+    "km": "\u1780-\u17ff",
+    "he": "\u0590-\u05ff",
+    "ar": "\u0600-\u06ff\u0750-\u077f\ufb50-\ufdff\ufe70-\ufefe",
+    "ru": "\u0400-\u052f",
+    "el": "\u0370-\u03ff\u1f00-\u1fff",
 }
+# Letters that say nothing of a language: Latin, phonetic, letter-like and full-width ones, mathematical alphabets.
+_PLAIN = "\u0000-\u036f\u1d00-\u1eff\u2000-\u2bff\u2c60-\u2c7f\ua720-\ua7ff\uab30-\uab6f\uff00-\uff65\U0001d400-\U0001d7ff"
 # A run may hold marks, blanks and digits between its letters, and ends with a letter.
+_BETWEEN = "(?:[\\s\\d、，。；：！？,.·-]{0,3}"
 _RUNS = re.compile(
-    "|".join(
-        f"(?P<{tag}>[{letters}](?:[\\s\\d、，。；：！？,.·-]{{0,3}}[{letters}])*)"
-        for tag, letters in _SCRIPTS.items()
-    )
+    "|".join(f"(?P<{tag}>[{letters}]{_BETWEEN}[{letters}])*)" for tag, letters in _SCRIPTS.items())
+    + f"|(?P<{UNKNOWN}>(?:(?![{_PLAIN}])[^\\W\\d_])+)"
 )
 _HAS_KANA = re.compile(f"[{_KANA}]")
-# Function words of Malay that are no words of English, nor drug names or shorthand.
-_MALAY = frozenset(
-    (
-        "saya", "aku", "anda", "awak", "dia", "kami", "kita", "mereka", "yang", "dan", "atau", "tetapi", "tapi", "dengan",
-        "untuk", "dari", "daripada", "pada", "kepada", "dalam", "ini", "itu", "tidak", "tak", "bukan", "belum", "sudah",
-        "telah", "akan", "boleh", "ada", "tiada", "adalah", "ialah", "sangat", "sakit", "demam", "batuk", "pening", "muntah",
-        "kepala", "perut", "dada", "kaki", "tangan", "hari", "minggu", "bulan", "makan", "ubat", "doktor", "rasa", "lagi",
-        "juga", "sejak", "semalam", "sebab", "kerana", "macam", "banyak", "sikit", "kencing", "manis", "darah", "tinggi",
-        "susah", "nafas", "mak", "bapak", "anak", "rumah", "kalau", "jika", "jangan", "sahaja", "saja", "nak", "mahu",
-        "pun", "sini", "sana", "bila", "mana", "kenapa", "apa", "siapa", "lepas", "sebelum", "selepas",
-    )
-)  # fmt: skip
-_MALAY_WORDS = 3  # of them within _MALAY_REACH words make a stretch of Malay; two may be names
-_MALAY_REACH = 8
+# Greek letters name units, vitamins and receptors in English text, never three in a row.
+_LEAST = {"el": 3, UNKNOWN: 2}
+
+# How many letters of an alphabet a character stands for, when it is asked what most of a note is in.
+_SAYS = {"zh": 3, "ja": 2, "ko": 2}
+
+_WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*")
+_LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
+_HITS = 3  # function words within _REACH words make a stretch of another language; two may be names
+_REACH = 8
+_SHOUTED = 4  # letters: in a line of capitals alone, shorter words are more likely abbreviations
+_ENGLISH_WORDS = 3  # in a row: fewer are names and medicines, which are written so in any language
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +77,41 @@ class ForeignText:
     language: str
 
 
-def foreign_text(text: str, read: frozenset[str] = frozenset({"en"})) -> tuple[ForeignText, ...]:
-    """The stretches that are in none of the languages ``read``, in order."""
-    found = [span for span in _by_script(text) if span.language not in read]
-    if "ms" not in read:
-        found += _malay(text)
-    return tuple(sorted(found, key=lambda span: span.start))
+def foreign_text(text: str, read: frozenset[str] = frozenset({ENGLISH})) -> tuple[ForeignText, ...]:
+    """The stretches that are in none of the languages ``read``, in order; none overlaps another."""
+    found = _stretches(text)
+    if ENGLISH not in read:
+        found = sorted([*found, *_english(text, found)], key=lambda span: span.start)
+    return tuple(span for span in found if span.language not in read)
 
 
-def language_issues(note: Note, foreign: tuple[ForeignText, ...], read: frozenset[str]) -> tuple[Issue, ...]:
+def language_of(note: Note) -> str:
+    """BCP 47 primary tag of the language most of a note is in.
+
+    What the text shows wins over what its source declares, since systems declare one language for all they send;
+    where the text shows nothing the declaration holds, and without one it is English.
+    """
+    letters: Counter[str] = Counter()
+    for span in _stretches(note.text):
+        letters[span.language] += sum(map(str.isalpha, note.text[span.start : span.end]))
+    rest = sum(map(str.isalpha, note.text)) - letters.total()
+    said = Counter({language: count * _SAYS.get(language, 1) for language, count in letters.items()})
+    if said:
+        language, count = said.most_common(1)[0]
+        if count > rest and language != UNKNOWN:
+            return language
+    return primary(note.language) or ENGLISH
+
+
+def primary(tag: str) -> str:
+    """``zh`` of ``zh-Hans-SG`` and of ``zh_SG``; "" of nothing."""
+    return re.split("[-_]", tag.strip(), maxsplit=1)[0].lower()
+
+
+def language_issues(note: Note, foreign: Sequence[ForeignText], read: frozenset[str]) -> tuple[Issue, ...]:
     """One warning for each language that was found and not read; of the text, only where it stands."""
     issues: list[Issue] = []
-    named = note.language.split("-")[0].lower()
+    named = primary(note.language)
     if named and named not in read:
         issues.append(
             _issue(named, note.element, "The note is declared to be in a language its reader does not read.")
@@ -97,8 +135,17 @@ def _issue(language: str, location: str, message: str) -> Issue:
         "language-not-read",
         location,
         message,
-        f"Have a person who reads {language} look at the note, or configure a model for it.",
+        f"Have a person who reads {language} look at the note, or configure a model for it (nlp.by_language).",
     )
+
+
+def _stretches(text: str) -> list[ForeignText]:
+    """All that is not English, as far as it can be told."""
+    by_script = list(_by_script(text))
+    # Vietnamese and the like may stand next to a script of its own; a place has one language, and scripts are surer.
+    taken = {at for span in by_script for at in range(span.start, span.end)}
+    by_words = [s for s in _by_words(text) if not any(at in taken for at in range(s.start, s.end))]
+    return sorted([*by_script, *by_words], key=lambda span: span.start)
 
 
 def _by_script(text: str) -> Iterator[ForeignText]:
@@ -106,24 +153,69 @@ def _by_script(text: str) -> Iterator[ForeignText]:
         return
     for match in _RUNS.finditer(text):
         language = match.lastgroup or ""
+        if sum(map(str.isalpha, match.group())) < _LEAST.get(language, 1):
+            continue
         if language == "zh" and _HAS_KANA.search(match.group()):
             language = "ja"
         yield ForeignText(match.start(), match.end(), language)
 
 
-def _malay(text: str) -> Iterator[ForeignText]:
+def _by_words(text: str) -> Iterator[ForeignText]:
+    known = function_words()
     for start, end in sentences_of(text):
-        tokens = tokens_of(text, start, end)
-        hits = [at for at, word in enumerate(tokens.words) if word in _MALAY and _is_no_name(tokens, at)]
-        group: list[int] = []
-        for at in [*hits, len(tokens.words) + _MALAY_REACH]:
-            if group and at - group[-1] > _MALAY_REACH:
-                if len(group) >= _MALAY_WORDS:
-                    yield ForeignText(tokens.starts[group[0]], tokens.ends[group[-1]], "ms")
-                group = []
-            group.append(at)
+        words = list(_WORD.finditer(text, start, end))
+        shouted = text[start:end].isupper()
+        hits: list[tuple[int, tuple[str, ...]]] = []
+        for at, word in enumerate(words):
+            languages = known.get(_folded(word.group()), ())
+            if languages and _counts(word.group(), first=at == 0, shouted=shouted):
+                hits.append((at, languages))
+        for group in _near(hits):
+            language, count = Counter(tag for _, tags in group for tag in tags).most_common(1)[0]
+            if count >= _HITS:
+                yield ForeignText(words[group[0][0]].start(), words[group[-1][0]].end(), language)
 
 
-def _is_no_name(tokens: Tokens, at: int) -> bool:
-    """A capital inside of a sentence makes a name of it: Dr Dan is no "and"."""
-    return at == 0 or tokens.text[tokens.starts[at]].islower()
+def _folded(word: str) -> str:
+    return word.lower() if word.isascii() else unicodedata.normalize("NFC", word).lower()
+
+
+def _counts(word: str, *, first: bool, shouted: bool) -> bool:
+    """A capital inside of a sentence makes a name or an abbreviation of a word: Dr Dan is no "and", LA no "the"."""
+    if shouted:
+        return len(word) >= _SHOUTED
+    return word.islower() or (first and not word.isupper())
+
+
+def _near(hits: Sequence[tuple[int, tuple[str, ...]]]) -> Iterator[list[tuple[int, tuple[str, ...]]]]:
+    group: list[tuple[int, tuple[str, ...]]] = []
+    for hit in hits:
+        if group and hit[0] - group[-1][0] > _REACH:
+            yield group
+            group = []
+        group.append(hit)
+    if group:
+        yield group
+
+
+def _english(text: str, others: Iterable[ForeignText]) -> Iterator[ForeignText]:
+    """What lies between the others and has a few words in Latin letters, for readers that do not read English."""
+    done = 0
+    for start, end in [*((span.start, span.end) for span in others), (len(text), len(text))]:
+        words = [word for word in _WORD.finditer(text, done, start) if _LATIN.match(word.group())]
+        if len(words) >= _ENGLISH_WORDS:
+            yield ForeignText(words[0].start(), words[-1].end(), ENGLISH)
+        done = end
+
+
+@cache
+def function_words() -> dict[str, tuple[str, ...]]:
+    """Each function word and the languages that have it, from ``tables/function_words.txt``."""
+    found: dict[str, list[str]] = {}
+    text = files("engine.nlp").joinpath("tables/function_words.txt").read_text("utf-8")
+    for line in text.splitlines():
+        tag, colon, words = line.partition(":")
+        if colon and not line.startswith("#"):
+            for word in words.split():
+                found.setdefault(word, []).append(tag)
+    return {word: tuple(dict.fromkeys(tags)) for word, tags in found.items()}
