@@ -11,6 +11,7 @@ import typer
 from adapters.cli_maps import app as maps_app
 from adapters.cli_models import app as models_app
 from adapters.replay.sources import Format
+from adapters.showing import Shape
 from engine.errors import MapTableError, SettingsError, WardstreamError
 
 app = typer.Typer(
@@ -41,6 +42,28 @@ def convert(
     from adapters.replay.command import convert_command
 
     raise typer.Exit(convert_command(paths, source, out, ner=ner))
+
+
+@app.command()
+def annotate(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE|-", help="a text; - is standard input", show_default=False)
+    ],
+    shape: Annotated[
+        Shape,
+        typer.Option("--format", help="jsonl: an entity a line; json: the whole reading; text: marked text"),
+    ] = Shape.JSONL,
+    language: Annotated[str, typer.Option(help="BCP 47 tag of the text, if its words may not tell")] = "",
+    encoding: Annotated[str, typer.Option(help="of the file")] = "utf-8",
+    colour: Annotated[
+        bool | None,
+        typer.Option("--colour/--no-colour", help="by default, on a terminal", show_default=False),
+    ] = None,
+) -> None:
+    """Find problems, medicines, tests and the like in a text; offsets index the text as it is. Needs no broker."""
+    from adapters.annotating import annotate_command
+
+    raise typer.Exit(annotate_command(source, shape, language=language, encoding=encoding, colour=colour))
 
 
 @app.command()

@@ -13,22 +13,23 @@ import structlog
 
 from adapters.clock import WallClock
 from adapters.composition import Profiles, make_intake, make_mapper, software_version
+from adapters.http.notes import NoteRoute
 from adapters.http.server import HttpServer
 from adapters.http.watching import Watching
 from adapters.kafka.publisher import KafkaPublisher
 from adapters.kafka.run import Run, readers_of
 from adapters.mllp.server import MllpServer
+from adapters.note_readers import NoteReaders
 from adapters.observability.metrics import Metrics
 from adapters.reception import Reception
 from engine.errors import SettingsError
 from engine.pipeline import Pipeline
-from engine.ports import EntityExtractor, Stage
+from engine.ports import Stage
 from engine.records import Kind
 from engine.settings import Kafka, Settings
 from engine.stages.annotate import AnnotateStage
 from engine.stages.ingest import IngestStage
 from engine.stages.watch import WatchStage
-from models.baseline import RuleExtractor
 
 log = structlog.get_logger(__name__)
 
@@ -69,17 +70,13 @@ def parse_roles(text: str) -> tuple[Role, ...]:
     return tuple(dict.fromkeys(roles))
 
 
-def make_extractor(settings: Settings) -> EntityExtractor:
-    """The configured reader of notes."""
-    if settings.nlp.extractor == "rules":
-        return RuleExtractor()
-    raise SettingsError(
-        f"There is no note reader {settings.nlp.extractor!r}", location="nlp.extractor", action="Use rules."
-    )
-
-
-def make_stages(roles: Sequence[Role], settings: Settings) -> list[Stage]:
-    """The stages of the roles, each with its own copy of what it needs."""
+def make_stages(
+    roles: Sequence[Role],
+    settings: Settings,
+    readers: NoteReaders | None = None,
+    audit_key: bytes | None = None,
+) -> list[Stage]:
+    """The stages of the roles, each with its own copy of what it needs but for the note readers."""
     stages: list[Stage] = []
     pipeline: Pipeline | None = None
     for role in roles:
@@ -91,11 +88,12 @@ def make_stages(roles: Sequence[Role], settings: Settings) -> list[Stage]:
         elif role is Role.ANNOTATE:
             stages.append(
                 AnnotateStage(
-                    make_extractor(settings),
+                    (readers or NoteReaders(settings)).load(),
                     settings,
-                    audit_key=_audit_key(settings),
+                    audit_key=audit_key or make_audit_key(settings),
                     clock=WallClock(),
                     perf_counter=time.perf_counter,
+                    on_audit=lambda line: log.info("inference", **line),
                 )
             )
         elif role is Role.DRIFT:
@@ -103,7 +101,8 @@ def make_stages(roles: Sequence[Role], settings: Settings) -> list[Stage]:
     return stages
 
 
-def _audit_key(settings: Settings) -> bytes:
+def make_audit_key(settings: Settings) -> bytes:
+    """The configured key, or one for this process alone."""
     if settings.observability.audit_key:
         return settings.observability.audit_key.encode("utf-8")
     log.warning(
@@ -116,7 +115,7 @@ def _audit_key(settings: Settings) -> bytes:
 def _never_await(settings: Settings) -> set[str]:
     """Stages that only compute: the runner may put their large records into a thread."""
     stages = {Role.INGEST_HL7V2.value, Role.INGEST_FHIR.value}
-    if settings.nlp.extractor == "rules":
+    if settings.nlp.extractor == "rules" and not settings.nlp.by_language:
         stages.add(Role.ANNOTATE.value)
     return stages
 
@@ -162,14 +161,19 @@ class Engine:
                 location="kafka.brokers",
                 action="Set WARDSTREAM_KAFKA__BROKERS, or use --embedded for the in-memory broker.",
             )
-        stages = make_stages([r for r in self.roles if r in _STAGE_ROLES], self.settings)
+        note_readers = NoteReaders(self.settings)
+        reads = {Role.ANNOTATE, Role.HTTP} & {*self.roles}
+        audit_key = make_audit_key(self.settings) if reads else b""
+        roles = [role for role in self.roles if role in _STAGE_ROLES]
+        stages = make_stages(roles, self.settings, note_readers, audit_key)
         # Whoever reads, reads in some process: an embedded broker must hold back for all of them.
         readers = readers_of(kafka, stages)
         for topic, groups in (extra_readers or {}).items():
             readers.setdefault(topic, []).extend(groups)
         async with AsyncExitStack() as stack:
             publisher = await stack.enter_async_context(KafkaPublisher(kafka, readers))
-            services = self._services(kafka, publisher)
+            notes = NoteRoute(self.settings, note_readers.get, publisher, WallClock(), audit_key)
+            services = [note_readers, *self._services(kafka, publisher, notes)]
             run = Run(
                 stages,
                 kafka,
@@ -183,7 +187,7 @@ class Engine:
                 self.http.watch(run)
             return await run.until_stopped()
 
-    def _services(self, kafka: Kafka, publisher: KafkaPublisher) -> list[Any]:
+    def _services(self, kafka: Kafka, publisher: KafkaPublisher, notes: NoteRoute) -> list[Any]:
         metrics = Metrics()
         services: list[Any] = []
         if Role.MLLP in self.roles:
@@ -197,6 +201,6 @@ class Engine:
                 services.append(server)
         if Role.HTTP in self.roles:
             watching = Watching(kafka)
-            self.http = HttpServer(self.settings, publisher, WallClock(), metrics, watching)
+            self.http = HttpServer(self.settings, publisher, WallClock(), metrics, watching, notes)
             services += [watching, self.http]
         return services

@@ -17,6 +17,7 @@
     ├── SendError                 an MLLP receiver did not answer              (adapters.mllp.errors)
     ├── ExtractorError            the note reader failed
     │   └── OverloadedError       its queue is full (retryable)
+    │       └── SlowExtractorError  a note took longer than nlp.timeout (retryable)
     └── InternalError             a fault of ours: any other exception, caught at the border
 
 Any other exception is a bug: it is caught at the border, counted, and the message goes to
@@ -107,6 +108,10 @@ class ExtractorError(WardstreamError):
 class OverloadedError(ExtractorError):
     code = "overloaded"
     retryable = True
+
+
+class SlowExtractorError(OverloadedError):
+    code = "note-timeout"
 
 
 class InternalError(WardstreamError):

@@ -36,11 +36,15 @@ class EntityExtractor(Protocol):
     ``note.text`` in Unicode code points. Spans of one label never overlap. It raises
     :class:`engine.errors.OverloadedError` when its queue is full and
     :class:`engine.errors.ExtractorError` when a note could not be read. It never drops a note, and one
-    bad note never takes others along: call it with one note to get one note's error.
+    bad note never takes others along: call it with one note to get one note's error. ``info`` read right
+    before a call names the model that answers it. ``languages`` are the BCP 47 primary tags of what it reads.
     """
 
     @property
     def info(self) -> ModelInfo: ...
+
+    @property
+    def languages(self) -> frozenset[str]: ...
 
     async def extract(self, notes: Sequence[Note]) -> list[list[Span]]: ...
 

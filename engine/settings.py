@@ -7,6 +7,7 @@ never reads either. Durations are in seconds and sizes in bytes unless the name 
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -216,9 +217,15 @@ class Nlp(Section):
     max_note_chars: int = Field(200_000, ge=100, description="a very long discharge letter has 60,000")
     min_note_chars: int = Field(12, ge=1, description="shorter texts are values, not notes")
     min_score: float = Field(0.5, ge=0, le=1, description="below it an entity is not emitted as FHIR")
-    batch_notes: int = Field(16, ge=1, description="notes handed to the extractor together")
+    by_language: dict[str, str] = Field(
+        default_factory=dict,
+        description="further readers: BCP 47 primary tag to rules, or an artifact's folder, or its name in models",
+    )
     models: str = Field(
         "", description="folder of a site's own models; what is promoted there is the default"
+    )
+    models_poll: float = Field(
+        5.0, gt=0, description="how often running workers look whether another model was promoted there"
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto takes CUDA where it works; cuda refuses to start where it does not"
@@ -260,6 +267,16 @@ class Nlp(Section):
     gate_stratum_entities: int = Field(
         50, ge=1, description="annotated entities below which a stratum says too little to refuse anything"
     )
+
+    @field_validator("by_language")
+    @classmethod
+    def _are_tags(cls, value: dict[str, str]) -> dict[str, str]:
+        wrong = [tag for tag in value if not re.fullmatch(r"[a-z]{2,3}", tag)]
+        if wrong:
+            raise ValueError(
+                f"{', '.join(map(repr, wrong))}: use primary tags of two or three small letters, as ms or zh"
+            )
+        return value
 
 
 class Drift(Section):

@@ -170,6 +170,12 @@ def seal(
 
 def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
+    if not path.is_file() and folder == SHIPPED / "default":
+        raise SettingsError(
+            f"The model that ships is missing: there is no {path}",
+            location="nlp.extractor",
+            action="Install Wardstream again, or set WARDSTREAM_NLP__EXTRACTOR to rules or to an artifact's folder.",
+        )
     if not path.is_file():
         raise SettingsError(
             f"There is no model artifact in {folder}",

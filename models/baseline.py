@@ -66,6 +66,10 @@ class RuleExtractor:
     def info(self) -> ModelInfo:
         return self._info
 
+    @property
+    def languages(self) -> frozenset[str]:
+        return frozenset({"en"})
+
     async def extract(self, notes: Sequence[Note]) -> list[list[Span]]:
         """Spans of each note. Takes no time-out and has no queue: about a millisecond a note."""
         return [self.spans(note.text) for note in notes]

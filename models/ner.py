@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from engine.errors import OverloadedError, SettingsError
+from engine.errors import SettingsError, SlowExtractorError
 from engine.records import Label, ModelInfo, Note, Span
 from engine.settings import Nlp
 from models.artifact import INT8, TOKENIZER, Artifact
@@ -158,7 +158,8 @@ class OnnxExtractor:
         """Spans of each note.
 
         Raises:
-            OverloadedError: the queue is full, or ``nlp.timeout`` passed (retryable).
+            OverloadedError: the queue is full (retryable).
+            SlowExtractorError: ``nlp.timeout`` passed (retryable).
             ExtractorError: a note could not be read; with several notes, give them one by one to learn which.
         """
         if not notes:
@@ -169,7 +170,7 @@ class OnnxExtractor:
             async with asyncio.timeout(limit):
                 return await model.read([note.text for note in notes])
         except TimeoutError:
-            raise OverloadedError(
+            raise SlowExtractorError(
                 f"{len(notes)} note(s) were not read within {limit:g} s",
                 action="Try again; if it lasts, add workers with the role annotate, or raise nlp.timeout.",
             ) from None

@@ -2,6 +2,7 @@
 
 ``POST /fhir`` takes one resource or Bundle. 202 means what AA means on MLLP: Kafka has confirmed it. Every
 other answer means that the sender still owns it. Answers are OperationOutcome resources (FHIR R4 §3.1.0.4).
+``POST /annotate`` reads one note: :mod:`adapters.http.notes`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from aiohttp import web
 
+from adapters.http.answers import FHIR_JSON, answer, failure, respond
+from adapters.http.notes import NoteRoute
 from adapters.http.watching import Watching
 from adapters.observability.metrics import Metrics
 from engine.drift.telemetry import EdgeTelemetry
-from engine.errors import PublishError, ReadError, WardstreamError
+from engine.errors import PublishError, ReadError
 from engine.fhir.outcome import operation_outcome
-from engine.fhir.writer import dumps
 from engine.intake import fhir_key
 from engine.ports import Clock, Publisher
 from engine.records import Envelope, Issue, Kind, Publication, Severity
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 STAGE = "http"
-FHIR_JSON = "application/fhir+json"
 _FEED_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ACCEPTED_TYPES = {
     FHIR_JSON,
@@ -46,8 +47,6 @@ _ACCEPTED_TYPES = {
 }
 MAX_FEEDS = 256
 """Feeds counted for drift; callers name their feed themselves."""
-RETRY_AFTER_SECONDS = 5
-"""Told with 429 and 503."""
 
 
 class HttpServer:
@@ -58,7 +57,13 @@ class HttpServer:
     """
 
     def __init__(
-        self, settings: Settings, publisher: Publisher, clock: Clock, metrics: Metrics, watching: Watching
+        self,
+        settings: Settings,
+        publisher: Publisher,
+        clock: Clock,
+        metrics: Metrics,
+        watching: Watching,
+        notes: NoteRoute | None = None,
     ) -> None:
         self._settings = settings.http
         self._kafka = settings.kafka
@@ -75,6 +80,9 @@ class HttpServer:
         self._telemetry: dict[str, EdgeTelemetry] = {}
         self.stats = {"accepted": 0, "refused": 0, "not_safe": 0, "turned_away": 0}
         metrics.add("http", self.stats)
+        self._notes = notes
+        if notes is not None:
+            metrics.add("annotate", notes.stats)
 
     def watch(self, run: Run) -> None:
         """Show the health of this run's stages."""
@@ -85,6 +93,8 @@ class HttpServer:
         """The routes, for the server and for tests."""
         app = web.Application(client_max_size=self._settings.max_body_bytes)
         app.router.add_post("/fhir", self._fhir)
+        if self._notes is not None:
+            app.router.add_post("/annotate", self._notes.answer)
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/metrics", self._show_metrics)
@@ -109,26 +119,26 @@ class HttpServer:
     async def _fhir(self, request: web.Request) -> web.Response:
         if self._slots.locked():
             self.stats["turned_away"] += 1
-            return _answer(429, "throttled", "Too many requests are under way", "Send it again later.")
+            return answer(429, "throttled", "Too many requests are under way", "Send it again later.")
         async with self._slots:
             return await self._take(request)
 
     async def _take(self, request: web.Request) -> web.Response:
         feed = request.query.get("feed", self._settings.feed)
         if not _FEED_NAME.fullmatch(feed):
-            return _answer(
+            return answer(
                 400, "feed", "The feed's name is not usable", "Use letters, digits, '.', '_' and '-'."
             )
         if request.content_type not in _ACCEPTED_TYPES:
-            return _answer(415, "content-type", "The content type is not FHIR JSON", f"Send {FHIR_JSON}.")
+            return answer(415, "content-type", "The content type is not FHIR JSON", f"Send {FHIR_JSON}.")
         try:
             async with asyncio.timeout(self._settings.body_timeout):
                 payload = await request.read()
         except TimeoutError:
-            return _answer(408, "timeout", "The body did not come in time", "Send it again.")
+            return answer(408, "timeout", "The body did not come in time", "Send it again.")
         except web.HTTPRequestEntityTooLarge:
             limit = self._settings.max_body_bytes
-            return _answer(413, "too-large", f"The body exceeds {limit} bytes", "Send smaller Bundles.")
+            return answer(413, "too-large", f"The body exceeds {limit} bytes", "Send smaller Bundles.")
         envelope = Envelope(
             payload=payload,
             kind=Kind.FHIR,
@@ -151,10 +161,10 @@ class HttpServer:
             await self._publisher.publish([envelopes.to_publication(envelope, key), *counted])
         except PublishError as error:
             self.stats["not_safe"] += 1
-            return _failure(503 if error.retryable else 413, error)
+            return failure(503 if error.retryable else 413, error)
         self.stats["accepted"] += 1
         note = Issue(Severity.INFORMATION, "safe", "", f"The message is safe as {envelope.message_id}")
-        return _respond(202, operation_outcome([note]), {"X-Message-Id": envelope.message_id})
+        return respond(202, operation_outcome([note]), {"X-Message-Id": envelope.message_id})
 
     async def _refuse(self, envelope: Envelope, error: ReadError) -> web.Response:
         """400 once the dead letter is safe; 503 when even that could not be kept."""
@@ -162,12 +172,12 @@ class HttpServer:
         letter = dead.of_payload(envelope.payload, headers, error, key=envelope.feed, stage=STAGE)
         try:
             await self._publisher.publish([letter, *self._count(envelope, error.code)])
-        except PublishError as failure:
+        except PublishError as lost:
             self.stats["not_safe"] += 1
-            return _failure(503, failure)
+            return failure(503, lost)
         self.stats["refused"] += 1
         log.info("message refused", feed=envelope.feed, code=error.code, location=error.location)
-        return _failure(400, error)
+        return failure(400, error)
 
     def _count(self, envelope: Envelope, refusal: str = "") -> list[Publication]:
         known = self._telemetry.get(envelope.feed)
@@ -223,19 +233,3 @@ class HttpServer:
             "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
         )
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
-
-
-def _answer(status: int, code: str, message: str, action: str) -> web.Response:
-    return _respond(status, operation_outcome([Issue(Severity.ERROR, code, "", message, action)]))
-
-
-def _failure(status: int, error: WardstreamError) -> web.Response:
-    issue = Issue(Severity.ERROR, error.code, error.location, error.message, error.action)
-    return _respond(status, operation_outcome([issue]))
-
-
-def _respond(status: int, body: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:
-    more = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status in {429, 503} else {}
-    return web.Response(
-        status=status, body=dumps(body), headers={"Content-Type": FHIR_JSON, **more, **(headers or {})}
-    )

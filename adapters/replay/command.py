@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING
 
 from adapters.composition import make_pipeline
 from adapters.configuration import load_settings
@@ -16,7 +15,10 @@ from adapters.replay.convert import convert
 from adapters.replay.sources import Format, check
 from engine.errors import SettingsError
 from engine.fhir.writer import dumps
-from engine.records import Outcome
+from engine.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.annotating import NoteReader
 
 STANDARD_OUTPUT = "-"
 
@@ -28,12 +30,12 @@ def convert_command(paths: list[Path], source: Format, out: str, *, ner: bool) -
     _spare_inputs(paths, target)
     settings = load_settings()
     pipeline = make_pipeline(settings)
-    reader = _Reader(settings) if ner else None
+    reader = _note_reader(settings) if ner else None
     counts: Counter[str] = Counter()
     with _output(target) as stream:
         for line, outcome in convert(paths, source, pipeline, settings, besides=target):
             if reader is not None:
-                line["notes"] = reader.read(outcome)
+                line["notes"] = reader.read(outcome.notes)
             stream.write(dumps(line))
             stream.write(b"\n")
             stream.flush()
@@ -43,29 +45,10 @@ def convert_command(paths: list[Path], source: Format, out: str, *, ner: bool) -
     return 0
 
 
-class _Reader:
-    """Reads the notes of outcomes with the configured extractor."""
+def _note_reader(settings: Settings) -> NoteReader:
+    from adapters.annotating import NoteReader
 
-    def __init__(self, settings: Any) -> None:
-        from adapters.worker import make_extractor
-
-        self._extractor = make_extractor(settings)
-        self._settings = settings
-
-    def read(self, outcome: Outcome) -> list[dict[str, Any]]:
-        from engine.nlp.reading import read_spans
-
-        spans = asyncio.run(self._extractor.extract(outcome.notes)) if outcome.notes else []
-        return [
-            {
-                "note_id": note.note_id,
-                "document": note.document,
-                "element": note.element,
-                "location": note.source_location,
-                "entities": [e.as_json() for e in read_spans(note, found)],
-            }
-            for note, found in zip(outcome.notes, spans, strict=True)
-        ]
+    return NoteReader(settings)
 
 
 def _spare_inputs(paths: list[Path], target: Path | None) -> None:

@@ -31,6 +31,7 @@ _TYPES = {
     "duplicate-resource": "duplicate",
     "not-supported": "not-supported",
     "overloaded": "throttled",
+    "note-timeout": "timeout",
     "publish": "transient",
     "internal": "exception",
 }

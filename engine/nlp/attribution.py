@@ -164,9 +164,14 @@ class Attribution:
             "version": [{"value": self.model.version}],
         }
 
-    def provenance(self, resources: Sequence[Json], recorded: str, foreign: Sequence[ForeignText]) -> Json:
-        """One for all that a reading of the note gave; the next reading of it takes its place."""
-        found = self.resource("Provenance")
+    def provenance(
+        self, resources: Sequence[Json], recorded: str, foreign: Sequence[ForeignText], *key: str
+    ) -> Json:
+        """One for all that this model found in the note; the next reading of it takes its place.
+
+        ``key`` tells it from that of the model which read the whole note.
+        """
+        found = self.resource("Provenance", *key)
         languages = [{"url": f"{self.base}{UNREAD}", "extension": _stretch(text)} for text in foreign]
         if languages:
             found["extension"] = languages

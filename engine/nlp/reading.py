@@ -6,12 +6,13 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.nlp.assertion import Context, contexts_of
 from engine.nlp.language import ForeignText, foreign_text, language_issues
 from engine.nlp.relations import relations_of
 from engine.nlp.sections import Section, find_sections, section_at
-from engine.records import Assertion, Entity, Issue, Note, Span
+from engine.records import Assertion, Entity, Issue, ModelInfo, Note, Span
 
 # "HbA1c 7.4% (prev 8.1%)": the second value is of another day.
 _EARLIER = re.compile(r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from)[ :=]{0,3}$", re.IGNORECASE)
@@ -26,8 +27,11 @@ class Reading:
         entities: sorted by start.
         contexts: of each entity, in the same order: the relative it is said of, allergy.
         sections: of the note.
-        foreign: stretches of text in a language the reader does not read.
+        foreign: stretches of text in a language no reader reads.
         issues: what a person should know about this reading; no text of the note.
+        models: who read it; the first read the whole.
+        by: who found each entity, in the order of the entities; empty where all are the first model's.
+        language: BCP 47 primary tag of the language most of the note is in, "" if nobody looked.
     """
 
     note: Note
@@ -36,16 +40,44 @@ class Reading:
     sections: tuple[Section, ...]
     foreign: tuple[ForeignText, ...]
     issues: tuple[Issue, ...]
+    models: tuple[ModelInfo, ...] = ()
+    by: tuple[ModelInfo, ...] = ()
+    language: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For people and programs that asked for this one note: it holds its words."""
+        return {
+            "note_id": self.note.note_id,
+            "language": self.language,
+            "models": [
+                {"id": model.model_id, "version": model.version, "provider": model.provider}
+                for model in self.models
+            ],
+            "entities": [entity.as_json() for entity in self.entities],
+            "languages_not_read": [dataclasses.asdict(stretch) for stretch in self.foreign],
+            "issues": [issue.as_json() for issue in self.issues],
+        }
 
 
-def read_note(note: Note, spans: Sequence[Span], languages: frozenset[str] = frozenset({"en"})) -> Reading:
+def read_note(
+    note: Note,
+    spans: Sequence[Span],
+    languages: frozenset[str] = frozenset({"en"}),
+    *,
+    models: tuple[ModelInfo, ...] = (),
+    by: Sequence[ModelInfo] = (),
+    language: str = "",
+    foreign: tuple[ForeignText, ...] | None = None,
+) -> Reading:
     """Sections, assertion, relations and foreign text of a note.
 
-    ``spans`` in any order; ``languages`` are the BCP 47 primary tags that the extractor reads.
+    ``spans`` in any order, ``by`` in the same; ``languages`` are the BCP 47 primary tags that the extractor reads,
+    ``foreign`` what is in none of them, if that is known already.
     Raises ValueError on a span outside of the text: the extractor has broken its contract.
     """
     text = note.text
-    ordered = sorted(spans, key=lambda span: (span.start, span.end, span.label))
+    order = sorted(range(len(spans)), key=lambda at: (spans[at].start, spans[at].end, spans[at].label))
+    ordered = [spans[at] for at in order]
     for span in ordered:
         if not 0 <= span.start < span.end <= len(text):
             raise ValueError(f"span {span.start}-{span.end} is outside of a note of {len(text)} characters")
@@ -58,7 +90,8 @@ def read_note(note: Note, spans: Sequence[Span], languages: frozenset[str] = fro
             before = text[max(0, ordered[part].start - _LOOK_BACK) : ordered[part].start]
             if place > 0 and _EARLIER.search(before):
                 contexts[part] = dataclasses.replace(contexts[part], assertion=Assertion.HISTORICAL)
-    foreign = foreign_text(text, languages)
+    if foreign is None:
+        foreign = foreign_text(text, languages)
     return Reading(
         note,
         tuple(
@@ -78,6 +111,9 @@ def read_note(note: Note, spans: Sequence[Span], languages: frozenset[str] = fro
         sections,
         foreign,
         language_issues(note, foreign, languages),
+        models,
+        tuple(by[at] for at in order) if len(set(by)) > 1 else (),
+        language,
     )
 
 

@@ -53,28 +53,32 @@ def annotate(
 
     Args:
         reading: the note and what was made of it.
-        model: who found the spans.
+        model: who read the whole note; of what others found (``reading.by``) they are named.
         terminology: codes.
         base: ``settings.mapping.base_uri``.
         min_score: entities below it give no resource (``settings.nlp.min_score``).
         recorded: FHIR instant for Provenance.recorded.
     """
-    attribution = Attribution(reading.note, model, base)
-    maker = _Maker(reading, Builder(attribution, terminology), min_score)
-    resources = []
-    for made in maker.resources():
+    maker = _Maker(reading, Builder(Attribution(reading.note, model, base), terminology), min_score)
+    by_model: dict[ModelInfo, list[Json]] = {}
+    for at, made in maker.resources():
         valid, mends = repair(made)
         if mends:
             maker.withheld["mended"] += 1
         if valid is None:
             maker.withheld["invalid"] += 1
         else:
-            resources.append(valid)
-    if not resources:
+            by_model.setdefault(reading.by[at] if reading.by else model, []).append(valid)
+    if not by_model:
         return Annotation(None, dict(maker.withheld))
-    provenance = attribution.provenance(resources, recorded, reading.foreign)
-    bundle = transaction([*resources, attribution.device(), provenance])
-    return Annotation(bundle, dict(maker.withheld))
+    entries = [resource for resources in by_model.values() for resource in resources]
+    foreign = reading.foreign
+    for who, resources in by_model.items():
+        attribution = Attribution(reading.note, who, base)
+        key = () if who == model else (who.model_id,)
+        entries += [attribution.device(), attribution.provenance(resources, recorded, foreign, *key)]
+        foreign = ()
+    return Annotation(transaction(entries), dict(maker.withheld))
 
 
 class _Maker:
@@ -95,7 +99,8 @@ class _Maker:
             Label.PROCEDURE: self._procedure,
         }
 
-    def resources(self) -> Iterator[Json]:
+    def resources(self) -> Iterator[tuple[int, Json]]:
+        """Each resource, with the index of the entity it was made of."""
         for at, entity in enumerate(self._reading.entities):
             make = self._make.get(entity.label)
             if make is None:
@@ -106,7 +111,7 @@ class _Maker:
             elif entity.score < self._min_score:
                 self.withheld["low-score"] += 1
             else:
-                yield from make(at, entity)
+                yield from ((at, made) for made in make(at, entity))
 
     def _problem(self, at: int, entity: Entity) -> list[Json]:
         context = self._reading.contexts[at]

@@ -14,11 +14,11 @@ from adapters.composition import make_intake, make_pipeline
 from adapters.http.server import HttpServer
 from adapters.kafka.caller import OnLoop
 from adapters.kafka.handling import Handling
+from adapters.note_readers import make_readers
 from adapters.observability.metrics import Metrics
 from adapters.reception import Reception
 from adapters.replay.generate import generate
 from adapters.replay.sources import Format, messages
-from adapters.worker import make_extractor
 from engine.hl7v2.mllp import Reason
 from engine.records import Kind, Publication, Record
 from engine.settings import Drift, Settings
@@ -65,7 +65,7 @@ async def emitted() -> dict[str, list[Publication]]:
     for kind in Kind:
         await _through(IngestStage(kind, pipeline, settings), log)
     annotate = AnnotateStage(
-        make_extractor(settings),
+        make_readers(settings),
         settings,
         audit_key=hashlib.sha256(b"test").digest(),
         clock=log,

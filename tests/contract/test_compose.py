@@ -27,7 +27,8 @@ from packaging.requirements import Requirement
 
 from adapters.configuration import CONFIG_VARIABLE, variables
 from adapters.feed_profiles import load_profiles
-from adapters.worker import Role, make_extractor, make_stages
+from adapters.note_readers import make_extractor
+from adapters.worker import Role, make_stages
 from engine.mapping.mapper import Mapper
 from engine.settings import Settings
 

@@ -18,6 +18,7 @@ import adapters
 from adapters.cli import app
 from adapters.clock import WallClock
 from adapters.configuration import variables
+from adapters.http.notes import NoteRoute
 from adapters.http.server import HttpServer
 from adapters.kafka.agents import StageHealth
 from adapters.kafka.run import ExitCode
@@ -257,11 +258,15 @@ def test_every_exit_code_is_explained():
     assert told == {*(code.value for code in ExitCode), 1, 2}
 
 
+def note_route():
+    return NoteRoute(Settings(), SimpleNamespace(), SimpleNamespace(), WallClock(), b"key")
+
+
 def test_every_metric_is_explained():
     """The table has what is served, and nothing else."""
     metrics = Metrics()
     metrics.add("mllp_FEED", new_stats())
-    HttpServer(Settings(), SimpleNamespace(), WallClock(), metrics, SimpleNamespace())
+    HttpServer(Settings(), SimpleNamespace(), WallClock(), metrics, SimpleNamespace(), note_route())
     metrics.watch(lambda: [StageHealth("drift", (), 0, 0.0, rebalancing=False)])
     served = {
         line.split(" ")[0].split("{")[0].replace("FEED", FEED)
@@ -284,7 +289,9 @@ def test_every_role_is_named():
 
 def test_every_path_of_the_http_side_is_named_as_it_is():
     """What the page says can be asked for is routed."""
-    server = HttpServer(Settings(), SimpleNamespace(), WallClock(), Metrics(), SimpleNamespace())
+    server = HttpServer(
+        Settings(), SimpleNamespace(), WallClock(), Metrics(), SimpleNamespace(), note_route()
+    )
     routed = {f"{r.method} {r.resource.canonical}" for r in server.application().router.routes()}
     assert set(re.findall(r"`((?:GET|POST) /[a-z/]+)`", OPERATIONS)) <= routed
 

@@ -11,6 +11,7 @@ import pytest
 
 from engine.errors import ExtractorError, OverloadedError, ReadError, TooLargeError
 from engine.nlp.codec import note_from_json, note_to_json
+from engine.nlp.readers import Readers
 from engine.ports import Stage
 from engine.records import Label, ModelInfo, Note, Record, Span
 from engine.settings import Drift, Nlp, Settings
@@ -36,6 +37,7 @@ class Extractor:
 
     def __init__(self, error=None, spans=None):
         self.info = ModelInfo("test-model", "7", "rules")
+        self.languages = frozenset({"en"})
         self.error = error
         self.given = spans
         self.asked = 0
@@ -59,9 +61,10 @@ class Clock:
 
 def stage_with(extractor=None, **settings):
     ticks = iter(range(1000))
+    chosen = Settings(**settings)
     return AnnotateStage(
-        extractor or Extractor(),
-        Settings(**settings),
+        Readers(extractor or Extractor(), settings=chosen.nlp),
+        chosen,
         audit_key=KEY,
         clock=Clock(),
         perf_counter=lambda: next(ticks) / 1000,
@@ -123,7 +126,7 @@ async def test_the_audit_record_never_holds_text():
 async def test_another_key_gives_another_hash():
     """Without the key a guess at a short note can't be checked."""
     other = AnnotateStage(
-        Extractor(), Settings(), audit_key=b"other", clock=Clock(), perf_counter=lambda: 0.0
+        Readers(Extractor()), Settings(), audit_key=b"other", clock=Clock(), perf_counter=lambda: 0.0
     )
     first = (await stage_with().handle(record_of()))[-1]
     second = (await other.handle(record_of()))[-1]
@@ -133,7 +136,9 @@ async def test_another_key_gives_another_hash():
 def test_an_empty_audit_key_is_refused():
     """An unkeyed hash of a short note is as good as its text."""
     with pytest.raises(ValueError, match="audit_key"):
-        AnnotateStage(Extractor(), Settings(), audit_key=b"", clock=Clock(), perf_counter=lambda: 0.0)
+        AnnotateStage(
+            Readers(Extractor()), Settings(), audit_key=b"", clock=Clock(), perf_counter=lambda: 0.0
+        )
 
 
 async def test_a_note_without_findings_is_audited_and_gives_no_bundle():

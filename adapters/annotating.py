@@ -1,0 +1,89 @@
+"""``wardstream annotate``: one text in, its entities out; and the reading of notes for ``convert --ner``. No broker."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+from adapters.configuration import load_settings
+from adapters.note_readers import make_readers
+from adapters.showing import Shape, write
+from engine.errors import ReadError, SettingsError, WardstreamError
+from engine.nlp.readers import Readers
+from engine.records import Issue, Note, Severity
+from engine.settings import Settings
+
+STDIN = "-"
+
+
+def annotate_command(source: str, shape: Shape, *, language: str, encoding: str, colour: bool | None) -> int:
+    """Read a file (``-`` is standard input) and print what was found; returns the exit status.
+
+    Raises:
+        SettingsError: there is no such file or encoding.
+        ReadError: the file is not in that encoding.
+        ExtractorError: the reader failed.
+    """
+    settings = load_settings()
+    text = _text(source, encoding)
+    reading = asyncio.run(
+        make_readers(settings).read(Note(source, text, language=language), however_short=True)
+    )
+    write(reading, shape, sys.stdout, colour=sys.stdout.isatty() if colour is None else colour)
+    for issue in reading.issues:
+        sys.stderr.write(f"wardstream: {issue.severity.value}: {issue.message} {issue.action}\n")
+    return 0
+
+
+def _text(source: str, encoding: str) -> str:
+    try:
+        payload = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+    except OSError as error:
+        raise SettingsError(
+            f"The file {source} can't be read: {error.strerror}",
+            location="FILE",
+            action="Correct the path, or give -.",
+        ) from None
+    try:
+        # Line ends and a byte order mark stay: offsets index the text as it is in the file.
+        return payload.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ReadError(
+            f"Byte {error.start} of {source} is not {encoding}", action="Name its encoding with --encoding."
+        ) from None
+    except LookupError:
+        raise SettingsError(
+            f"There is no encoding {encoding!r}",
+            location="--encoding",
+            action="Use a name such as utf-8 or cp1252.",
+        ) from None
+
+
+class NoteReader:
+    """Reads the notes of outcomes, for ``convert --ner``. A note that can't be read is told among its issues."""
+
+    def __init__(self, settings: Settings, readers: Readers | None = None) -> None:
+        self._readers = readers or make_readers(settings)
+
+    def read(self, notes: tuple[Note, ...]) -> list[dict[str, Any]]:
+        """What was read in each, in order."""
+        return asyncio.run(self._all(notes)) if notes else []
+
+    async def _all(self, notes: tuple[Note, ...]) -> list[dict[str, Any]]:
+        return list(await asyncio.gather(*map(self._one, notes)))
+
+    async def _one(self, note: Note) -> dict[str, Any]:
+        place = {
+            "note_id": note.note_id,
+            "document": note.document,
+            "element": note.element,
+            "location": note.source_location,
+        }
+        try:
+            reading = await self._readers.read(note)
+        except WardstreamError as error:
+            issue = Issue(Severity.ERROR, error.code, error.location, error.message, error.action)
+            return {**place, "entities": [], "issues": [issue.as_json()]}
+        return {**place, **reading.as_json()}
