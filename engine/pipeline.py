@@ -197,7 +197,7 @@ def as_written(
         return bundle
     is_adt = message.code == "ADT"
     is_update = is_adt and message.trigger not in _CREATES
-    for index, entry in enumerate(bundle["entry"]):
+    for index, entry in enumerate(bundle.get("entry", ())):
         resource, url = entry["resource"], entry["request"]["url"]
         kind = resource["resourceType"]
         nulls = mapped.clearing.get(url, ())

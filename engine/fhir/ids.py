@@ -11,8 +11,6 @@ import hashlib
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from engine.fhir.writer import dumps
 from engine.keys import resource_id
 
@@ -35,7 +33,7 @@ def from_identifier(resource_type: str, system: str, value: str) -> str:
 
 def from_content(resource_type: str, content: Any) -> str:
     """Id from what is said: equal JSON (whatever the order of its keys) gives the same id."""
-    canonical = orjson.dumps(orjson.loads(dumps(content)), option=orjson.OPT_SORT_KEYS)
+    canonical = dumps(content, sort=True)
     return resource_id(resource_type, "content", hashlib.sha256(canonical).hexdigest())
 
 

@@ -37,18 +37,19 @@ class ExactDecimal(Decimal):
         return self
 
 
-def dumps(value: Any, *, pretty: bool = False) -> bytes:
-    """JSON as UTF-8 bytes, keys in their own order.
+def dumps(value: Any, *, pretty: bool = False, sort: bool = False) -> bytes:
+    """JSON as UTF-8 bytes, keys in their own order unless ``sort`` says otherwise.
 
     Args:
         value: dicts with str keys, lists, str, int, finite float, Decimal, bool and None. (A float that is
             not finite would be written as null; the reader lets none in.)
         pretty: indented by two blanks, for people.
+        sort: keys in order of their names, for comparison: equal content gives equal bytes.
 
     Raises:
         TypeError: a value of another type, a Decimal that is not finite, or a str that UTF-8 can't hold.
     """
-    option = orjson.OPT_INDENT_2 if pretty else None
+    option = (orjson.OPT_INDENT_2 if pretty else 0) | (orjson.OPT_SORT_KEYS if sort else 0)
     try:
         return orjson.dumps(value, default=_other, option=option)
     except TypeError:

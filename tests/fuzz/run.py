@@ -1,0 +1,54 @@
+"""Coverage-guided fuzzing with atheris: ``python tests/fuzz/run.py reader --seconds 600``.
+
+Begins with the seeds beside this file and the fixtures. What it learns stays in ``--corpus``, so that a later run
+goes on from there; an input that breaks a target is written there too, and the exit status is then not 0.
+Put such an input into ``tests/fuzz/corpus`` under a name that says what it shows: pytest runs every seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import atheris
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+FIXTURES = {"reader": "hl7v2", "framing": "hl7v2", "fhir": "fhir", "pipeline": "hl7v2"}
+MAX_LENGTH = 1024
+"""Long enough for every rule; longer inputs only slow the search."""
+
+
+def seeds(target: str) -> list[Path]:
+    """Folders a target's search begins with. The pipeline's seeds are the reader's."""
+    own = HERE / "corpus" / ("reader" if target == "pipeline" else target)
+    return [own, ROOT / "fixtures" / FIXTURES[target]]
+
+
+def main() -> None:
+    """Fuzz one target. Never returns: libFuzzer ends the process."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("target", choices=sorted(FIXTURES))
+    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--corpus", type=Path, default=ROOT / ".cache" / "fuzz")
+    asked = parser.parse_args()
+    work = asked.corpus / asked.target
+    work.mkdir(parents=True, exist_ok=True)
+    with atheris.instrument_imports(include=["engine", "adapters"]):
+        from fuzz_targets import TARGETS
+    options = [
+        f"-max_total_time={asked.seconds}",
+        f"-max_len={MAX_LENGTH}",
+        "-timeout=20",
+        "-rss_limit_mb=2048",
+        "-print_final_stats=1",
+        f"-artifact_prefix={asked.corpus}/{asked.target}-",
+        f"-dict={HERE / ('fhir' if asked.target == 'fhir' else 'hl7')}.dict",
+    ]
+    atheris.Setup([sys.argv[0], *options, str(work), *map(str, seeds(asked.target))], TARGETS[asked.target])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
