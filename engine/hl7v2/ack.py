@@ -7,6 +7,7 @@ Wardstream answers on behalf of the log, so its acknowledgement is an accept ack
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from engine.hl7v2.charset import byte_order_mark, declared_names, wide_without_m
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.er7 import read_delimiters
 from engine.hl7v2.escapes import escape_text
+from engine.hl7v2.lines import FILLING
 from engine.hl7v2.tree import Segment
 
 _ENHANCED = {"AA": "CA", "AE": "CE", "AR": "CR"}
@@ -27,6 +29,7 @@ _ERROR_0357 = {
     "type": ("102", "Data type error"),
     "internal": ("207", "Application internal error"),
 }
+_LINE_END = re.compile("[\r\n]")
 _MAX_TEXT = 240
 """ERR-8 and MSA-3 are short texts."""
 
@@ -70,8 +73,9 @@ def read_header(payload: bytes) -> Header | None:
     if not mark or codec == "utf-8":
         codec = wide_without_mark(payload) or "latin-1"
     wide = codec != "latin-1"
-    text = payload[len(mark) :].decode(codec, "replace").lstrip(" \r\n\t")
-    line = text.replace("\n", "\r").split("\r", 1)[0]
+    text = payload[len(mark) :].decode(codec, "replace").lstrip(FILLING)
+    line = _LINE_END.split(text, maxsplit=1)[0]
+    line = line[:3].upper() + line[3:]
     try:
         delimiters = read_delimiters(line)
     except NotHl7Error:

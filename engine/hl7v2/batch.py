@@ -15,10 +15,14 @@ from engine.hl7v2.charset import byte_order_mark, wide_without_mark
 from engine.records import Issue, Severity
 
 _FRAME_TO_LINE_END = bytes.maketrans(b"\x0b\x1c", b"\r\r")
-_MESSAGE_START = re.compile(rb"(?:\A|[\r\n])[ \t]*((?:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])")
+_MESSAGE_START = re.compile(
+    rb"(?:\A|[\r\n])[ \t\0\x1a]*(?:\xef\xbb\xbf)?((?i:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
+)
+"""Files that were joined have the byte order mark of each in their middle, and buffers their filling."""
 _OVERLAP = 64
 """A start may lie across two chunks; so much of what was searched is searched again."""
-_BLANK = b"\r\n \t"
+_BLANK = b"\r\n \t\0\x1a"
+_MARK = b"\xef\xbb\xbf"
 
 UNLIMITED = 1 << 62
 
@@ -109,7 +113,7 @@ def _narrow_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
             start = match.start(1)
             if start <= begin:
                 continue
-            payload = bytes(buffer[begin:start]).strip(_BLANK)
+            payload = bytes(buffer[begin:start]).strip(_BLANK).removesuffix(_MARK).rstrip(_BLANK)
             if payload or left_out:
                 yield Piece(payload, left_out=left_out)
                 seen_any = True
@@ -129,7 +133,7 @@ def _narrow_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
 def _classify(pieces: Iterator[Piece]) -> Iterator[tuple[str, Piece]]:
     for piece in pieces:
         text = _narrow_text(piece.payload)
-        head = text[:3].decode("ascii", "replace")
+        head = text[:3].decode("ascii", "replace").upper()
         if head not in {"FHS", "BHS", "BTS", "FTS"}:
             yield "MSH", piece
             continue

@@ -71,6 +71,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_MSH = re.compile(rb"[\s\0\x1a]*(?i:MSH)")
 _C1 = re.compile(rb"[\x80-\x9f]")
 _HIGH = re.compile(rb"[\x80-\xff]")
 _SINGLE_BYTE = frozenset(f"iso8859-{n}" for n in range(1, 17)) | {"cp1252", "cp1250", "cp1251", "tis-620"}
@@ -146,8 +147,8 @@ def decode(
 
 def declared_names(payload: bytes) -> list[str]:
     """Repetitions of MSH-18 of an ASCII-compatible payload; [] when absent. Empty repetitions stay as ""."""
-    start = re.match(rb"\s*(?:MSH|FHS|BHS)", payload)
-    if start is None or not payload.startswith(b"MSH", start.end() - 3):
+    start = _MSH.match(payload)
+    if start is None:
         return []
     begin = start.end()
     end = min(

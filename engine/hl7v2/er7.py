@@ -7,15 +7,18 @@ from collections.abc import Iterable
 
 from engine.errors import NotHl7Error, TooLargeError
 from engine.hl7v2.charset import Decoded, decode
-from engine.hl7v2.delimiters import Delimiters
+from engine.hl7v2.delimiters import HEADERS, Delimiters
 from engine.hl7v2.escapes import escape_text, strange_escapes
-from engine.hl7v2.tree import HEADERS, Leaf, Message, Node, Segment
+from engine.hl7v2.lines import segment_lines
+from engine.hl7v2.tree import Leaf, Message, Node, Segment
 from engine.records import Issue, Severity
 
 DEFAULT_MAX_SEGMENTS = 200_000
 """See ``engine.settings.Read.max_segments``."""
 
-_SEGMENT_START = re.compile(r"[A-Z][A-Z0-9]{2}")
+_WRITTEN_LINE_END = re.compile(
+    r"(\\r\\n|\\r|\\n|<CR>|<cr>|&#13;|&#x[dD];|\^M|\x85|\u2028|\x1e)\s*(?:EVN|PID|PV1|ORC|OBR|SCH|MSA|TXA|MFI)[|]"
+)
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \r\n\t")
 
 
@@ -51,23 +54,33 @@ def parse(source: Decoded | str, *, max_segments: int = DEFAULT_MAX_SEGMENTS) ->
         (source, "", ()) if isinstance(source, str) else (source.text, source.charset, source.issues)
     )
     found = list(issues)
-    lines = _lines(text, found)
-    if not lines:
-        raise NotHl7Error("The message is empty", action="Check the sender: a frame or file held no bytes.")
-    if len(lines) > max_segments:
-        raise TooLargeError(
-            f"{len(lines)} segments exceed the limit of {max_segments}",
-            action="Raise read.max_segments if this size is meant.",
-        )
-    delimiters = read_delimiters(lines[0], found)
-    counts: dict[str, int] = {}
+    delimiters: Delimiters | None = None
     segments: list[Segment] = []
-    for line in lines:
-        segment_id = line[:3]
-        n = counts.get(segment_id, 0) + 1
-        counts[segment_id] = n
-        segments.append(Segment(line, delimiters, n))
+    for line in segment_lines(text, found):
+        if delimiters is None:
+            delimiters = read_delimiters(line.text, found)
+        if len(segments) == max_segments:
+            raise TooLargeError(
+                f"The message has more segments than the limit of {max_segments}",
+                action="Raise read.max_segments if this size is meant.",
+            )
+        segments.append(Segment(line.text, delimiters, line.occurrence, line.id))
+    if delimiters is None:
+        raise NotHl7Error("The message is empty", action="Check the sender: a frame or file held no bytes.")
+    if len(segments) == 1:
+        _refuse_written_line_ends(segments[0])
     return Message(segments, delimiters, charset, found)
+
+
+def _refuse_written_line_ends(header: Segment) -> None:
+    """One line that holds several segments: a step on the way wrote out the line ends as characters."""
+    match = _WRITTEN_LINE_END.search(header.raw)
+    if match is not None:
+        raise NotHl7Error(
+            f"The segments are parted by the characters {match[1]!r} in place of a carriage return",
+            location="MSH[1]",
+            action="Check what stands between the sender and here: it writes line ends as text (HL7 v2.5.1 §2.5).",
+        )
 
 
 def read_delimiters(header: str, issues: list[Issue] | None = None) -> Delimiters:
@@ -124,67 +137,6 @@ def _report(issues: list[Issue] | None, code: str, message: str) -> None:
     if issues is not None:
         action = "Ask the sender to declare '^~\\&' (HL7 v2.5.1 §2.15.9.2)."
         issues.append(Issue(Severity.WARNING, code, "MSH[1]-2", message, action))
-
-
-def _lines(text: str, issues: list[Issue]) -> list[str]:
-    """Segment texts. CR ends a segment (HL7 v2.5.1 §2.5); LF and CRLF are what files have.
-
-    A line that can't be a segment belongs to the value before it: a sender put a raw line break into a
-    text. It is joined back with a line break and reported, so that no text is lost.
-    """
-    if "\n" in text:
-        text = text.replace("\r\n", "\r").replace("\n", "\r")
-    separator = text[3:4]
-    lines: list[str] = []
-    for number, line in enumerate(text.split("\r"), 1):
-        if not line or line.isspace():
-            continue
-        if line[3:4] == separator or len(line) == 3:
-            if _SEGMENT_START.match(line):
-                lines.append(line)
-                continue
-            if _SEGMENT_START.match(line.upper()):
-                lines.append(line[:3].upper() + line[3:])
-                _report_case(issues, lines)
-                continue
-        elif not lines:
-            lines.append(line)
-            continue
-        stripped = line.lstrip()
-        if stripped[3:4] == separator and _SEGMENT_START.match(stripped):
-            lines.append(stripped)
-            continue
-        if not lines:
-            lines.append(line)
-            continue
-        lines[-1] = f"{lines[-1]}\n{line}"
-        issues.append(
-            Issue(
-                Severity.WARNING,
-                "raw-line-break",
-                _segment_location(lines),
-                f"Line {number} is no segment; it was kept as a further line of the value before it",
-                "Ask the sender to escape line breaks in text as \\.br\\ or \\X0D\\ (HL7 v2.5.1 §2.7).",
-            )
-        )
-    return lines
-
-
-def _report_case(issues: list[Issue], lines: list[str]) -> None:
-    issues.append(
-        Issue(
-            Severity.WARNING,
-            "segment-case",
-            _segment_location(lines),
-            "The segment id is not in capital letters; it was read as if it were",
-            "Ask the sender to write segment ids in capital letters (HL7 v2.5.1 §2.5.1).",
-        )
-    )
-
-
-def _segment_location(lines: list[str]) -> str:
-    last = lines[-1][:3]
-    return f"{last}[{sum(1 for line in lines if line[:3] == last)}]"
 
 
 def escape_issues(message: Message) -> list[Issue]:

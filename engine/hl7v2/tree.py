@@ -15,15 +15,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from engine.errors import ReadError
-from engine.hl7v2.delimiters import Delimiters
+from engine.hl7v2.delimiters import HEADERS, Delimiters
 from engine.hl7v2.escapes import unescape
 from engine.records import Issue
 
 NULL = '""'
 """The explicit null: "delete what you hold", unlike an empty field (HL7 v2.5.1 §2.5.3)."""
-
-HEADERS = frozenset({"MSH", "FHS", "BHS"})
-"""Segments whose first field is the field separator itself."""
 
 
 class Leaf:
@@ -84,17 +81,23 @@ def leaves(node: Node) -> Iterator[Leaf]:
 
 
 class Segment:
-    """One segment. ``raw`` is its text without terminator; ``occurrence`` counts its id from 1."""
+    """One segment. ``raw`` is its text without terminator; ``occurrence`` counts its id from 1.
+
+    What was asked for by :meth:`repetitions` stays in memory, so that a leaf is one object; a walk of all values
+    leaves nothing behind, or a large message would take thirty times its size.
+    """
 
     __slots__ = ("_fields", "_nodes", "delimiters", "id", "occurrence", "raw")
 
-    def __init__(self, raw: str, delimiters: Delimiters, occurrence: int = 1) -> None:
+    def __init__(
+        self, raw: str, delimiters: Delimiters, occurrence: int = 1, segment_id: str | None = None
+    ) -> None:
         self.raw = raw
-        self.id = raw[:3]
+        self.id = raw[:3] if segment_id is None else segment_id
         self.delimiters = delimiters
         self.occurrence = occurrence
         self._fields: list[str] | None = None
-        self._nodes: dict[int, list[Node]] = {}
+        self._nodes: dict[int, list[Node]] | None = None
 
     def __repr__(self) -> str:
         return f"<Segment {self.id}[{self.occurrence}]>"
@@ -104,33 +107,46 @@ class Segment:
         """Raw field texts; index 1 is field 1. Index 0 is the segment id."""
         fields = self._fields
         if fields is None:
-            fields = self.raw.split(self.delimiters.field)
-            if self.id in HEADERS:
-                fields.insert(1, self.delimiters.field)
-            self._fields = fields
+            fields = self._fields = self._split()
+        return fields
+
+    def _split(self) -> list[str]:
+        fields = self.raw.split(self.delimiters.field)
+        if self.id in HEADERS:
+            fields.insert(1, self.delimiters.field)
         return fields
 
     def repetitions(self, number: int) -> list[Node]:
         """Field ``number`` as its repetitions; [] when the field is absent or empty."""
+        if self._nodes is None:
+            self._nodes = {}
         nodes = self._nodes.get(number)
         if nodes is None:
-            fields = self.fields
-            raw = fields[number] if number < len(fields) else ""
-            if not raw:
-                nodes = []
-            elif number <= 2 and self.id in HEADERS:
-                nodes = [Leaf(raw)]
-            else:
-                nodes = parse_field(raw, self.delimiters)
-            self._nodes[number] = nodes
+            nodes = self._nodes[number] = self._parsed(self.fields, number)
         return nodes
+
+    def _parsed(self, fields: list[str], number: int) -> list[Node]:
+        raw = fields[number] if number < len(fields) else ""
+        if not raw:
+            return []
+        if number <= 2 and self.id in HEADERS:
+            return [Leaf(raw)]
+        return parse_field(raw, self.delimiters)
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
         """One value as text; "" when absent. The explicit null comes back as ``""`` in quotes."""
-        nodes = self.repetitions(number)
-        if len(nodes) < repetition:
-            return ""
-        return first_leaf(child(child(nodes[repetition - 1], component), subcomponent)).text
+        fields = self.fields
+        raw = fields[number] if number < len(fields) else ""
+        d = self.delimiters
+        if not raw or (number <= 2 and self.id in HEADERS):
+            return raw if component == subcomponent == repetition == 1 else ""
+        for mark, part in ((d.repetition, repetition), (d.component, component), (d.subcomponent, subcomponent)):
+            if mark and mark in raw:
+                parts = raw.split(mark, part)
+                raw = parts[part - 1] if part <= len(parts) else ""
+            elif part > 1:
+                return ""
+        return unescape(raw, d)
 
     def values(self) -> Iterator[Value]:  # noqa: C901 - the hot loop: one pass without calls
         """Every non-empty value with its place, in order, without keeping any of the tree in memory.
@@ -167,8 +183,11 @@ class Segment:
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf, explicit nulls too, in order."""
-        for number in self.valued_fields():
-            yield from self.field_leaves(number)
+        fields = self._split() if self._fields is None else self._fields
+        for number in range(3 if self.id in HEADERS else 1, len(fields)):
+            if fields[number]:
+                nodes = (self._nodes or {}).get(number)
+                yield from self._located(number, self._parsed(fields, number) if nodes is None else nodes)
 
     def valued_fields(self) -> list[int]:
         """Numbers of the fields with text in them; the delimiters of a header are none."""
@@ -176,9 +195,16 @@ class Segment:
         return [number for number, text in enumerate(self.fields) if text and number >= start]
 
     def field_leaves(self, number: int) -> Iterator[tuple[str, Leaf]]:
-        """(location, leaf) of every non-empty leaf of one field."""
+        """(location, leaf) of every non-empty leaf of one field, which stay in memory."""
+        yield from self._located(number, self.repetitions(number))
+
+    def kept_leaves(self) -> Iterator[tuple[str, Leaf]]:
+        """(location, leaf) of what :meth:`repetitions` was asked for."""
+        for number, nodes in (self._nodes or {}).items():
+            yield from self._located(number, nodes)
+
+    def _located(self, number: int, nodes: list[Node]) -> Iterator[tuple[str, Leaf]]:
         base = f"{self.id}[{self.occurrence}]-{number}"
-        nodes = self.repetitions(number)
         several = len(nodes) > 1
         for r, node in enumerate(nodes, 1):
             if isinstance(node, Leaf):
@@ -241,7 +267,7 @@ class Message:
         issues: what the reader noticed; others add to it.
     """
 
-    __slots__ = ("charset", "delimiters", "issues", "segments")
+    __slots__ = ("_found_at", "charset", "delimiters", "issues", "segments")
 
     def __init__(
         self,
@@ -254,6 +280,7 @@ class Message:
         self.delimiters = delimiters
         self.charset = charset
         self.issues = list(issues)
+        self._found_at = 0
 
     @property
     def msh(self) -> Segment:
@@ -301,8 +328,17 @@ class Message:
             yield from segment.located_leaves()
 
     def locate(self, leaf: Leaf) -> str:
-        """Location of a leaf of this message; "" when it is not one. For error texts: cost is a full walk."""
-        return next((location for location, found in self.located_leaves() if found is leaf), "")
+        """Location of a leaf that :meth:`Segment.repetitions` gave; "" when there is none.
+
+        Looks first where the last one was found: those who ask go through the message in order.
+        """
+        count = len(self.segments)
+        for index in range(self._found_at, self._found_at + count):
+            for location, found in self.segments[index % count].kept_leaves():
+                if found is leaf:
+                    self._found_at = index % count
+                    return location
+        return ""
 
     def get(self, location: str) -> str:
         """Text at a location such as ``PID-5[2].1`` (occurrence and repetition default to 1); "" when absent."""

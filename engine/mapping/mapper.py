@@ -303,7 +303,7 @@ def _all_used(nodes: Iterable[Node]) -> int | None:
 
 
 def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
-    known = run.reasons.get(id(leaf))
+    known = run.reasons.get(leaf)
     if known:
         return known
     ignored = run.mapper.ignored.get((segment.id, number))

@@ -78,7 +78,7 @@ class Run:
         self.made: dict[str, dict[str, Any]] = {}
         """Resources made for references (practitioners, places), by reference."""
         self.trail: list[Leaf] = []
-        self.reasons: dict[int, str] = {}
+        self.reasons: dict[Leaf, str] = {}
         self.ran: dict[int, list[SegmentTable]] = {}
         """Tables that a segment went through, by the id() of the segment."""
         self.codes: list[tuple[str, str]] = []
@@ -190,7 +190,7 @@ class Run:
         """Say why the leaves of a node did not reach the output; the first reason stays."""
         for leaf in leaves(node):
             if leaf.text:
-                self.reasons.setdefault(id(leaf), reason)
+                self.reasons.setdefault(leaf, reason)
 
     def warn(self, code: str, node: Node | None, message: str, action: str = "") -> None:
         """Report an issue at the first valued leaf of a node."""
@@ -359,7 +359,7 @@ class Run:
                 leaf.used -= 1
                 kind = instance.resource["resourceType"]
                 self.reasons.setdefault(
-                    id(leaf), f"the message says something else about the same {kind} elsewhere"
+                    leaf, f"the message says something else about the same {kind} elsewhere"
                 )
         instance.resource = first.resource
 
