@@ -11,10 +11,13 @@ UTF-8 if the bytes are valid UTF-8, the feed's fallback (HL7 v2.5.1 §2.15.9.18)
 from __future__ import annotations
 
 import codecs
+import contextlib
+import dataclasses
 import re
 from dataclasses import dataclass
 
 from engine.errors import CharsetError
+from engine.hl7v2 import iso2022
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import unescape
 from engine.records import Issue, Severity
@@ -60,6 +63,10 @@ _TABLE_0211: dict[str, str] = {
     "TIS620": "tis-620",
 }
 _NO_CODEC = {"CNS116431992", "CNS11643"}
+_ONE_CODE_EACH = frozenset({"utf-8", "ascii", "cp1250", "cp1251", "cp1252", "tis-620"}) | {
+    f"iso8859-{n}" for n in range(1, 17)
+}
+"""Sets in which every character has one code alone."""
 _WITHIN_BIG5 = ("big5", "cp950", "big5hkscs")
 """Big5 as defined, with Microsoft's and with Hong Kong's additions: tried in this order."""
 
@@ -73,7 +80,10 @@ _BOMS = (
 )
 _MSH = re.compile(rb"[\s\0\x1a]*(?i:MSH)")
 _C1 = re.compile(rb"[\x80-\x9f]")
+_NEITHER_ASCII_NOR_EAST_ASIAN = re.compile("[^\\x00-\\x7f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
 _HIGH = re.compile(rb"[\x80-\xff]")
+_HEADER_LENGTH = 8192
+"""Characters looked at for the MSH of a message in UTF-16 or UTF-32."""
 _SINGLE_BYTE = frozenset(f"iso8859-{n}" for n in range(1, 17)) | {"cp1252", "cp1250", "cp1251", "tis-620"}
 
 
@@ -83,7 +93,8 @@ class Decoded:
 
     Attributes:
         text: without byte order mark.
-        charset: Python codec that turns ``text`` back into the bytes; with ``bom`` in front.
+        charset: Python codec that turns ``text`` back into the bytes, with ``bom`` in front; two joined by ``+``
+            where the second is switched to from the first.
         declared: MSH-18 as sent, "" if absent.
         bom: the byte order mark that was there.
         issues: repairs and doubts.
@@ -96,7 +107,14 @@ class Decoded:
     issues: tuple[Issue, ...] = ()
 
     def encode(self) -> bytes:
-        """The bytes again. Where no issue says otherwise they are the bytes that came in."""
+        """The bytes again. Where no issue says otherwise they are the bytes that came in.
+
+        Raises:
+            UnicodeEncodeError: an issue ``charset-not-reversible`` says so.
+        """
+        default, beside, _ = self.charset.partition("+")
+        if beside:
+            return self.bom + iso2022.encode_beside(self.text, default)
         return self.bom + self.text.encode(self.charset)
 
 
@@ -106,8 +124,7 @@ def codec_for(name: str) -> str | None:
     Raises:
         CharsetError: the name is known, and no codec for it exists here (CNS 11643).
     """
-    key = re.sub(r"[^A-Z0-9]", "", name.upper())
-    key = re.sub(r"^(ISO|IEC)+(?=8859)", "", key)
+    key = _key(name)
     if key in _NO_CODEC:
         raise CharsetError(
             f"The character set {name!r} of MSH-18 can't be decoded here: no codec for CNS 11643 is available",
@@ -115,6 +132,11 @@ def codec_for(name: str) -> str | None:
             action="Let the sender use 'UNICODE UTF-8' or 'BIG-5'.",
         )
     return _TABLE_0211.get(key)
+
+
+def _key(name: str) -> str:
+    key = re.sub(r"[^A-Z0-9]", "", name.upper())
+    return re.sub(r"^(ISO|IEC)+(?=8859)", "", key)
 
 
 def decode(
@@ -125,15 +147,19 @@ def decode(
     Raises:
         CharsetError: with the location of the first byte that does not fit and what to do.
     """
-    mark, marked_codec = byte_order_mark(payload)
-    if mark:
-        return _with_bom(payload, mark, marked_codec)
-    wide = wide_without_mark(payload)
-    if wide:
-        return Decoded(_strict(payload, wide, "", declared_name=wide), wide)
+    mark, codec = byte_order_mark(payload)
+    codec = codec or wide_without_mark(payload) or ""
+    if codec:
+        text = _strict(payload[len(mark) :], codec, "", declared_name="the byte order mark" if mark else codec)
+        label = "~".join(_names_in(text[:_HEADER_LENGTH]))
+        return Decoded(text, codec, label, mark, _against_shape(label, codec, policy))
     names = declared_names(payload)
     if not names and declared:
         names = [declared]
+    return _checked(_by_declaration(payload, names, fallback, policy), payload, policy)
+
+
+def _by_declaration(payload: bytes, names: list[str], fallback: str | None, policy: str) -> Decoded:
     label = "~".join(names)
     codec_name, issues = _choose(names)
     if codec_name is None:
@@ -145,6 +171,56 @@ def decode(
     return _declared(payload, codec_name, label, policy, fallback, issues)
 
 
+def _checked(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
+    """Switches that the declared set does not follow, and characters that have several codes in their set."""
+    if "\x1b" in decoded.text and not decoded.charset.endswith(iso2022.CODEC):
+        decoded = _with_switches(decoded, payload, policy)
+    if decoded.charset in _ONE_CODE_EACH or decoded.text.isascii():
+        return decoded
+    try:
+        if decoded.encode() == payload:
+            return decoded
+    except UnicodeEncodeError:
+        pass
+    issue = Issue(
+        Severity.INFORMATION,
+        "charset-not-reversible",
+        "MSH[1]-18",
+        f"The text holds characters that {decoded.declared or decoded.charset} can write in more than one way; "
+        "written again it has other bytes",
+        "Nothing is lost. The bytes as they came are in the log.",
+    )
+    return dataclasses.replace(decoded, issues=(*decoded.issues, issue))
+
+
+def _with_switches(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
+    """ESC in a text: switches of ISO 2022 that MSH-18 does not tell of are followed where they fit, else named."""
+    if iso2022.switches(decoded.text):
+        text = None
+        with contextlib.suppress(UnicodeDecodeError, LookupError):
+            text = iso2022.decode_beside(payload, decoded.charset)
+        if text is not None and policy != "refuse":
+            codec = iso2022.CODEC if payload.isascii() else f"{decoded.charset}+{iso2022.CODEC}"
+            label = decoded.declared or "nothing"
+            issue = _repaired(label, "ISO 2022 escape sequences to Japanese sets", codec, "MSH[1]-18")
+            return dataclasses.replace(decoded, text=text, charset=codec, issues=(*decoded.issues, issue))
+        if policy == "refuse":
+            raise CharsetError(
+                "The bytes switch to Japanese sets by ISO 2022, which MSH-18 does not declare",
+                location="MSH[1]-18",
+                action="Ask the sender to name the set in MSH-18, such as 'ASCII~ISO IR87'; "
+                "charset_policy: repair follows such switches.",
+            )
+    issue = Issue(
+        Severity.WARNING,
+        "charset-escape",
+        "MSH[1]-18",
+        "The text holds escape characters (1B) that no declared character set gives a meaning; they were kept",
+        "Ask the sender which set it switches to, and to name it in MSH-18 or send UTF-8.",
+    )
+    return dataclasses.replace(decoded, issues=(*decoded.issues, issue))
+
+
 def declared_names(payload: bytes) -> list[str]:
     """Repetitions of MSH-18 of an ASCII-compatible payload; [] when absent. Empty repetitions stay as ""."""
     start = _MSH.match(payload)
@@ -154,7 +230,16 @@ def declared_names(payload: bytes) -> list[str]:
     end = min(
         (i for i in (payload.find(b"\r", begin), payload.find(b"\n", begin)) if i >= 0), default=len(payload)
     )
-    header = payload[begin:end].decode("latin-1")
+    return _names(payload[begin:end].decode("latin-1"))
+
+
+def _names_in(text: str) -> list[str]:
+    """The same of the beginning of a text."""
+    return declared_names(text.encode("utf-8", "replace"))
+
+
+def _names(header: str) -> list[str]:
+    """Repetitions of MSH-18 in what stands behind the three letters."""
     fields = header.split(header[0]) if header else []
     if len(fields) <= 17 or not fields[17]:
         return []
@@ -182,8 +267,10 @@ def _choose(names: list[str]) -> tuple[str | None, list[Issue]]:
                     "Let the sender use a code of HL7 table 0211, such as 'UNICODE UTF-8'.",
                 )
             )
-        elif chosen is None or chosen == "ascii" or codec == "iso2022_jp_ext":
+        elif chosen is None or chosen == "ascii":
             chosen = codec
+        elif codec == iso2022.CODEC and not chosen.endswith(codec):
+            chosen = f"{chosen}+{codec}"
     return chosen, issues
 
 
@@ -195,9 +282,24 @@ def byte_order_mark(payload: bytes) -> tuple[bytes, str]:
     return b"", ""
 
 
-def _with_bom(payload: bytes, bom: bytes, codec: str) -> Decoded:
-    text = _strict(payload[len(bom) :], codec, "", declared_name="the byte order mark")
-    return Decoded(text, codec, bom=bom)
+def _against_shape(label: str, codec: str, policy: str) -> tuple[Issue, ...]:
+    """What MSH-18 says against the mark or the width of the bytes, which can't lie."""
+    names = [_quiet_codec(name) for name in label.split("~") if name]
+    if not names or None in names or any(name in {codec, codec[:6]} for name in names if name):
+        return ()
+    if _key(label) == "UNICODE":
+        return ()  # withdrawn in v2.6 because it names none of them
+    if policy == "refuse":
+        raise CharsetError(
+            f"The bytes are {codec} and not {label} as declared",
+            location="MSH[1]-18",
+            action="Ask the sender to correct MSH-18; charset_policy: repair reads such messages.",
+        )
+    return (_repaired(label, "their shape or byte order mark", codec, "MSH[1]-18"),)
+
+
+def _quiet_codec(name: str) -> str | None:
+    return None if _key(name) in _NO_CODEC else _TABLE_0211.get(_key(name))
 
 
 def wide_without_mark(payload: bytes) -> str | None:
@@ -243,13 +345,13 @@ def _undeclared(payload: bytes, fallback: str | None, label: str, issues: list[I
 def _declared(
     payload: bytes, codec: str, label: str, policy: str, fallback: str | None, issues: list[Issue]
 ) -> Decoded:
-    if codec in {"utf-8", "ascii"} or not _HIGH.search(payload):
+    if codec in {"utf-8", "ascii"} or not (_HIGH.search(payload) or "+" in codec):
         try:
             return Decoded(payload.decode(codec), codec, label, issues=tuple(issues))
         except UnicodeDecodeError as error:
             where = f"byte {error.start}"
             return _contradicted(payload, label, policy, fallback, issues, reason=where, offset=error.start)
-    if codec in _SINGLE_BYTE and _is_utf8(payload):
+    if _is_utf8(payload, surely=codec not in _SINGLE_BYTE):
         return _contradicted(
             payload, label, policy, fallback, issues, reason="the bytes are multi-byte UTF-8"
         )
@@ -259,8 +361,10 @@ def _declared(
     candidates = _WITHIN_BIG5 if codec == "big5" else (codec,)
     first: UnicodeDecodeError | None = None
     for candidate in candidates:
+        default, beside, _ = candidate.partition("+")
         try:
-            return Decoded(payload.decode(candidate), candidate, label, issues=tuple(issues))
+            text = iso2022.decode_beside(payload, default) if beside else payload.decode(candidate)
+            return Decoded(text, candidate, label, issues=tuple(issues))
         except UnicodeDecodeError as error:
             first = first or error
     assert first is not None
@@ -289,21 +393,23 @@ def _contradicted(
                 text = payload.decode(codec)
             except (UnicodeDecodeError, LookupError):
                 continue
-            issues.append(
-                Issue(
-                    Severity.WARNING,
-                    "charset-repaired",
-                    location,
-                    f"MSH-18 declares {label}, which the bytes contradict ({reason}); they were read as {codec}",
-                    "Ask the sender to correct MSH-18, or set charset_policy: refuse in the feed's profile.",
-                )
-            )
+            issues.append(_repaired(label, reason, codec, location))
             return Decoded(text, codec, label, issues=tuple(issues))
     raise CharsetError(
         f"The bytes are not {label} as declared: {reason}",
         location=location,
         action="Ask the sender to correct MSH-18 or its encoder; a fallback_charset in the feed's profile lets "
         "charset_policy: repair read such messages.",
+    )
+
+
+def _repaired(label: str, reason: str, codec: str, location: str) -> Issue:
+    return Issue(
+        Severity.WARNING,
+        "charset-repaired",
+        location,
+        f"MSH-18 declares {label}, which the bytes contradict ({reason}); they were read as {codec}",
+        "Ask the sender to correct MSH-18, or set charset_policy: refuse in the feed's profile.",
     )
 
 
@@ -324,12 +430,17 @@ def _strict(payload: bytes, codec: str, label: str, *, declared_name: str) -> st
         ) from None
 
 
-def _is_utf8(payload: bytes) -> bool:
+def _is_utf8(payload: bytes, *, surely: bool) -> bool:
+    """Whether bytes are multi-byte UTF-8. ``surely``: beyond what short texts in Big5 and its like are by chance.
+
+    Two bytes of these sets pass for one letter of UTF-8 often enough; two of their characters pass for ideographs,
+    syllables or kana, and nothing else beside them, hardly ever.
+    """
     try:
-        payload.decode("utf-8")
+        text = payload.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return True
+    return not surely or not _NEITHER_ASCII_NOR_EAST_ASIAN.search(text)
 
 
 def locate_byte(payload: bytes, offset: int) -> str:

@@ -38,8 +38,9 @@ def reader(data: bytes) -> None:
     except ReadError as error:
         assert error.action, "an error says what to do"
         return
-    assert decoded.encode() == data, "re-encoding gives the same bytes"
-    assert "\ufffd" not in decoded.text or "\ufffd".encode(decoded.charset) in data, "no replacement in silence"
+    if all(issue.code != "charset-not-reversible" for issue in decoded.issues):
+        assert decoded.encode() == data, "re-encoding gives the same bytes"
+    assert "\ufffd" not in decoded.text or "\ufffd".encode(decoded.charset.partition("+")[0]) in data, "no replacement in silence"
     try:
         message = er7.parse(decoded)
     except ReadError as error:
