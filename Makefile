@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo run test judges test-train lint format bench kafka clean help
+.PHONY: demo run test judges test-train fuzz lint format bench kafka clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,10 @@ judges: $(STAMP) ## hold what convert emits against independent FHIR validators;
 test-train: $(STAMP) ## the tests of training and export; installs torch (several gigabytes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,train]'
 	$(BIN)/python -m pytest tests/train
+
+FUZZ_SECONDS ?= 6
+fuzz: $(STAMP) ## a short search for bytes that break the readers; FUZZ_SECONDS=600 for a long one
+	$(BIN)/python tests/fuzz/run.py all --seconds $(FUZZ_SECONDS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,7 +22,6 @@ from engine.fhir.bundle import transaction
 from engine.fhir.inbound import process_fhir
 from engine.fhir.notes import notes_of
 from engine.fhir.validate import repaired
-from engine.fhir.writer import dumps
 from engine.hl7v2 import conformance, er7
 from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
@@ -234,17 +233,26 @@ def _message_profile(path: str) -> Mapping[str, Any] | None:
 
 def _vanished(message: Message, mapped: Mapped, bundle: dict[str, Any]) -> list[Unmapped]:
     """Leaves whose text was mapped and went with a part that could not be emitted."""
-    before, after = (str(dumps(part), "utf-8") for part in (list(mapped.resources), bundle))
+    texts, kept = (set(_strings(part)) for part in (list(mapped.resources), bundle))
+    # Only what stands in a string that is no longer there can be gone: with few of them the search is short.
+    gone, after = "\0".join(texts - kept), "\0".join(kept)
     return [
         Unmapped(location, "invalid: what it was mapped to could not be emitted")
         for location, leaf in message.located_leaves()
-        if leaf.used and (text := json_text(leaf.text)) in before and text not in after
+        if leaf.used and leaf.text in gone and leaf.text not in after
     ]
 
 
-def json_text(text: str) -> str:
-    """A text as it stands inside a JSON string."""
-    return str(dumps(text), "utf-8")[1:-1]
+def _strings(node: Any) -> Iterator[str]:
+    """Every value of a JSON tree as text."""
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from _strings(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _strings(value)
+    else:
+        yield node if isinstance(node, str) else str(node)
 
 
 def _empty_required(message: Message) -> tuple[str, ...]:

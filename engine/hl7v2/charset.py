@@ -80,7 +80,9 @@ _BOMS = (
 )
 _MSH = re.compile(rb"[\s\0\x1a]*(?i:MSH)")
 _C1 = re.compile(rb"[\x80-\x9f]")
-_NEITHER_ASCII_NOR_EAST_ASIAN = re.compile("[^\\x00-\\x7f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]")
+_NEITHER_ASCII_NOR_EAST_ASIAN = re.compile(
+    "[^\\x00-\\x7f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
+)
 _HIGH = re.compile(rb"[\x80-\xff]")
 _HEADER_LENGTH = 8192
 """Characters looked at for the MSH of a message in UTF-16 or UTF-32."""
@@ -150,7 +152,9 @@ def decode(
     mark, codec = byte_order_mark(payload)
     codec = codec or wide_without_mark(payload) or ""
     if codec:
-        text = _strict(payload[len(mark) :], codec, "", declared_name="the byte order mark" if mark else codec)
+        text = _strict(
+            payload[len(mark) :], codec, "", declared_name="the byte order mark" if mark else codec
+        )
         label = "~".join(_names_in(text[:_HEADER_LENGTH]))
         return Decoded(text, codec, label, mark, _against_shape(label, codec, policy))
     names = declared_names(payload)

@@ -17,8 +17,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from engine.hl7v2.datetimes import parse_clock, parse_moment
+from engine.hl7v2.delimiters import HEADERS
 from engine.hl7v2.structure import UNBOUNDED, Group, Structured, group_segments, module_of
-from engine.hl7v2.tree import HEADERS, NULL, Leaf, Message, Node, Segment, child, leaves, valued
+from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment, child, leaves, valued
 from engine.records import Issue, Severity
 
 SEQUENCE, REQUIRED, DATA_TYPE, TABLE, CARDINALITY = "100", "101", "102", "103", "198"

@@ -140,7 +140,11 @@ class Segment:
         d = self.delimiters
         if not raw or (number <= 2 and self.id in HEADERS):
             return raw if component == subcomponent == repetition == 1 else ""
-        for mark, part in ((d.repetition, repetition), (d.component, component), (d.subcomponent, subcomponent)):
+        for mark, part in (
+            (d.repetition, repetition),
+            (d.component, component),
+            (d.subcomponent, subcomponent),
+        ):
             if mark and mark in raw:
                 parts = raw.split(mark, part)
                 raw = parts[part - 1] if part <= len(parts) else ""

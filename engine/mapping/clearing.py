@@ -9,7 +9,8 @@ receivers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from engine.fhir import schema
@@ -149,12 +150,21 @@ def _value(kind: str, value: Any) -> Json:
     name = f"value{kind[:1].upper()}{kind[1:]}"
     if name in schema.elements("Parameters.parameter"):
         return {name: value}
-    return {"part": [part for key, inner in value.items() for part in _parts(kind, key, inner)]}
+    names = dict.fromkeys(key.removeprefix("_") for key in value)
+    return {
+        "part": [part for key in names for part in _parts(kind, key, value.get(key), value.get(f"_{key}"))]
+    }
 
 
-def _parts(kind: str, key: str, inner: Any) -> list[Json]:
+def _parts(kind: str, key: str, inner: Any, twin: Any) -> Iterator[Json]:
+    """Parts of one element; ``twin`` holds the extensions of a primitive one (FHIR R4 §2.6.2)."""
     element = schema.elements(kind)[key]
-    items = inner if isinstance(inner, list) else [inner]
-    return [
-        {"name": element.choice or key, **_value(element.content or element.types[0], item)} for item in items
-    ]
+    type_name = element.content or element.types[0]
+    items, twins = ([x] if not isinstance(x, list) else x for x in (inner, twin))
+    for item, extras in zip_longest(items, twins):
+        part: Json = {"name": element.choice or key}
+        if item is not None:
+            part |= _value(type_name, item)
+        if extras is not None:
+            part[f"_value{type_name[:1].upper()}{type_name[1:]}"] = extras
+        yield part

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 
-from adapters.mllp.peek import read_ack, read_sent
 from adapters.composition import make_pipeline
+from adapters.mllp.peek import read_ack, read_sent
 from engine.errors import FramingError, ReadError, WardstreamError
 from engine.fhir.inbound import process_fhir
 from engine.fhir.reader import read_documents
@@ -36,20 +36,26 @@ def reader(data: bytes) -> None:
     try:
         decoded = decode(data, fallback=fallback, policy=policy)
     except ReadError as error:
-        assert error.action, "an error says what to do"
+        _says_what_to_do(error)
         return
     if all(issue.code != "charset-not-reversible" for issue in decoded.issues):
         assert decoded.encode() == data, "re-encoding gives the same bytes"
-    assert "\ufffd" not in decoded.text or "\ufffd".encode(decoded.charset.partition("+")[0]) in data, "no replacement in silence"
+    assert "\ufffd" not in decoded.text or "\ufffd".encode(decoded.charset.partition("+")[0]) in data, (
+        "no replacement in silence"
+    )
     try:
         message = er7.parse(decoded)
     except ReadError as error:
-        assert error.action
+        _says_what_to_do(error)
         return
     _whole(message, decoded.text)
     header = read_header(data)
     assert header is not None, "what was read can be answered"
     acknowledge(header, "AE", control_id="1", at=_AT, text="x", location="PID[1]-3", kind="type")
+
+
+def _says_what_to_do(error: WardstreamError) -> None:
+    assert error.action, "an error says what to do"
 
 
 def _whole(message: er7.Message, text: str) -> None:
@@ -70,7 +76,10 @@ def _whole(message: er7.Message, text: str) -> None:
 
 
 def _letters(text: str) -> str:
-    return "".join(text.upper().split())
+    return "".join(text.upper().translate(_FILLING).split())
+
+
+_FILLING = dict.fromkeys(map(ord, "\0\x1a\ufeff"))
 
 
 def framing(data: bytes) -> None:
@@ -78,7 +87,9 @@ def framing(data: bytes) -> None:
     for lenient, limit in ((False, 1000), (True, 20)):
         whole = _events([data], lenient, limit)
         assert _events([data[i : i + 1] for i in range(len(data))], lenient, limit) == whole
-        seen = sum(len(e.payload) if isinstance(e, Frame) else e.seen for e in whole if not isinstance(e, Commit))
+        seen = sum(
+            len(e.payload) if isinstance(e, Frame) else e.seen for e in whole if not isinstance(e, Commit)
+        )
         assert len(_alphabetic(data)) <= seen <= len(data)
     try:
         wire = frame(data)
@@ -89,7 +100,10 @@ def framing(data: bytes) -> None:
         assert _events([wire], lenient=False, limit=len(data) + 1) == [expected]
     pieces = [(p.payload, p.issues) for p in split(data)]
     third = len(data) // 3
-    assert [(p.payload, p.issues) for p in split_stream([data[:third], data[third : 2 * third], data[2 * third :]])] == pieces
+    assert [
+        (p.payload, p.issues)
+        for p in split_stream([data[:third], data[third : 2 * third], data[2 * third :]])
+    ] == pieces
     read_ack(data)
     read_sent(data)
 
@@ -117,12 +131,12 @@ def fhir(data: bytes) -> None:
                 again = next(read_documents(text, Read()))
                 assert dumps(again.resource) == text, "what is written again reads the same"
     except ReadError as error:
-        assert error.action
+        _says_what_to_do(error)
         return
     try:
         outcomes = process_fhir(_envelope(data, Kind.FHIR), Settings())
     except WardstreamError as error:
-        assert error.action
+        _says_what_to_do(error)
         return
     for outcome in outcomes:
         dumps(outcome.bundle)
@@ -133,7 +147,7 @@ def pipeline(data: bytes) -> None:
     try:
         outcome = _pipeline()._hl7v2(_envelope(data, Kind.HL7V2))
     except WardstreamError as error:
-        assert error.action
+        _says_what_to_do(error)
         return
     dumps(outcome.bundle)
 
@@ -147,4 +161,9 @@ def _envelope(data: bytes, kind: Kind) -> Envelope:
     return Envelope(payload=data, kind=kind, feed="fuzz", message_id="1", received_at=_AT)
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"reader": reader, "framing": framing, "fhir": fhir, "pipeline": pipeline}
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "reader": reader,
+    "framing": framing,
+    "fhir": fhir,
+    "pipeline": pipeline,
+}

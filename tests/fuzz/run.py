@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing with atheris: ``python tests/fuzz/run.py reader --seconds 600``.
+"""Coverage-guided fuzzing with atheris: ``python tests/fuzz/run.py reader --seconds 600``; ``all`` is one after another.
 
 Begins with the seeds beside this file and the fixtures. What it learns stays in ``--corpus``, so that a later run
 goes on from there; an input that breaks a target is written there too, and the exit status is then not 0.
@@ -8,6 +8,7 @@ Put such an input into ``tests/fuzz/corpus`` under a name that says what it show
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,26 +28,44 @@ def seeds(target: str) -> list[Path]:
 
 
 def main() -> None:
-    """Fuzz one target. Never returns: libFuzzer ends the process."""
+    """Fuzz one target, or all. With one it never returns: libFuzzer ends the process."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("target", choices=sorted(FIXTURES))
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("target", choices=["all", *sorted(FIXTURES)])
+    parser.add_argument("--seconds", type=int, default=10, help="for each target")
     parser.add_argument("--corpus", type=Path, default=ROOT / ".cache" / "fuzz")
     asked = parser.parse_args()
-    work = asked.corpus / asked.target
+    if asked.target == "all":
+        sys.exit(max(_apart(target, asked.seconds, asked.corpus) for target in FIXTURES))
+    fuzz(asked.target, asked.seconds, asked.corpus)
+
+
+def _apart(target: str, seconds: int, corpus: Path) -> int:
+    """One target in a process of its own; its words are shown if it found something, else how much it tried."""
+    command = [sys.executable, __file__, target, "--seconds", str(seconds), "--corpus", str(corpus)]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    lines = done.stderr.splitlines()
+    tried = [line for line in lines if line.startswith("Done ")]
+    print(f"{target}: {tried[0] if tried and not done.returncode else 'FOUND SOMETHING'}", flush=True)
+    if done.returncode:
+        print("\n".join(lines[-40:]))
+    return 1 if done.returncode else 0
+
+
+def fuzz(target: str, seconds: int, corpus: Path) -> None:
+    work = corpus / target
     work.mkdir(parents=True, exist_ok=True)
     with atheris.instrument_imports(include=["engine", "adapters"]):
         from fuzz_targets import TARGETS
     options = [
-        f"-max_total_time={asked.seconds}",
+        f"-max_total_time={seconds}",
         f"-max_len={MAX_LENGTH}",
         "-timeout=20",
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
-        f"-artifact_prefix={asked.corpus}/{asked.target}-",
-        f"-dict={HERE / ('fhir' if asked.target == 'fhir' else 'hl7')}.dict",
+        f"-artifact_prefix={corpus}/{target}-",
+        f"-dict={HERE / ('fhir' if target == 'fhir' else 'hl7')}.dict",
     ]
-    atheris.Setup([sys.argv[0], *options, str(work), *map(str, seeds(asked.target))], TARGETS[asked.target])
+    atheris.Setup([sys.argv[0], *options, str(work), *map(str, seeds(target))], TARGETS[target])
     atheris.Fuzz()
 
 

@@ -79,7 +79,9 @@ def name_of(line) -> dict:
     ("charset", "codec", "family", "given", "mark"),
     [(*row, mark) for row in MATRIX for mark in (False, True) if not mark or row[1].startswith("utf")],
 )
-def test_every_set_reaches_fhir_and_comes_back_as_its_bytes(tmp_path, charset, codec, family, given, mark, pipeline):
+def test_every_set_reaches_fhir_and_comes_back_as_its_bytes(
+    tmp_path, charset, codec, family, given, mark, pipeline
+):
     """The name in the Patient is the name that was sent, nothing is reported, and the bytes come back the same."""
     payload = ("\ufeff" if mark else "").encode(codec) + message(charset, family, given).encode(codec)
     path = tmp_path / "message.hl7"
@@ -134,8 +136,10 @@ def test_switched_bytes_are_no_delimiters_either():
 
 def test_a_default_set_beside_iso_2022():
     """MSH-18 8859/1~ISO IR87: what is not switched is Latin-1, what is switched is Japanese."""
-    payload = message("8859/1~ISO IR87", "Müller", "@@").encode("latin-1").replace(
-        b"@@", "山田".encode("iso2022_jp_ext")
+    payload = (
+        message("8859/1~ISO IR87", "Müller", "@@")
+        .encode("latin-1")
+        .replace(b"@@", "山田".encode("iso2022_jp_ext"))
     )
     decoded = decode(payload)
     read = er7.parse(decoded)
@@ -160,7 +164,9 @@ def test_an_escape_to_an_unknown_set_is_named():
     assert [i.code for i in decoded.issues] == ["charset-escape"]
 
 
-@pytest.mark.parametrize("charset", ["GB 18030-2000", "BIG-5", "SHIFT-JIS", "KS X 1001", "8859/1", "8859/5", "ASCII"])
+@pytest.mark.parametrize(
+    "charset", ["GB 18030-2000", "BIG-5", "SHIFT-JIS", "KS X 1001", "8859/1", "8859/5", "ASCII"]
+)
 @pytest.mark.parametrize("name", ["陈小明", "山田太郎", "김철수", "ひらがな"])
 def test_utf8_under_any_other_name_is_found_out(charset, name):
     """Bytes that are UTF-8 by all signs are never read as what MSH-18 says wrongly; a feed may have them refused."""
@@ -181,7 +187,9 @@ def test_short_chinese_names_are_not_taken_for_utf8(name):
     assert decoded.issues == ()
 
 
-@pytest.mark.parametrize(("charset", "codec"), [("8859/1", "utf-16-le"), ("UTF-8", "utf-16-be"), ("ASCII", "utf-32-le")])
+@pytest.mark.parametrize(
+    ("charset", "codec"), [("8859/1", "utf-16-le"), ("UTF-8", "utf-16-be"), ("ASCII", "utf-32-le")]
+)
 def test_a_width_that_msh18_denies_is_reported_or_refused(charset, codec):
     """Bytes of 16 bits under an 8-bit name are read as what they are, and the sender is told."""
     payload = message(charset, "陈", "X").encode(codec)
