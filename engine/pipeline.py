@@ -27,8 +27,9 @@ from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
 from engine.keys import patient_key
 from engine.mapping.clearing import patch_entry
-from engine.mapping.complete import assembler, complete_provenance, fill_required
+from engine.mapping.complete import fill_required
 from engine.mapping.mapper import Mapped, Mapper
+from engine.mapping.provenance import Maker, assembler
 from engine.records import Envelope, Issue, Kind, Note, Outcome, Severity, Unmapped
 from engine.settings import Settings
 
@@ -49,7 +50,9 @@ class Pipeline:
         self._settings = settings
         self._mapper = mapper
         self._profile_of = profile_of
-        self._device = assembler(version)
+        self._provenance = Maker(
+            assembler(version), settings.mapping.provenance, mapper.rules_version, settings.mapping.base_uri
+        )
 
     def process(self, envelope: Envelope) -> list[Outcome]:
         """Outcomes of what one envelope holds: one for HL7 v2, one a document for FHIR.
@@ -76,7 +79,7 @@ class Pipeline:
         )
         checked = self._check(message, profile)
         mapped = self._mapper.map(message, profile)
-        resources, issues, lost = self._valid(self._completed(mapped))
+        resources, issues, lost = self._valid(self._completed(mapped, message))
         bundle = as_written(transaction(resources), message, profile, mapped)
         if lost or len(resources) < len(mapped.resources):
             lost += _vanished(message, mapped, bundle)
@@ -125,19 +128,10 @@ class Pipeline:
             )
         return [*issues, *(f.as_issue() for f in findings)]
 
-    def _completed(self, mapped: Mapped) -> list[tuple[dict[str, Any], str, list[Issue]]]:
+    def _completed(self, mapped: Mapped, message: Message) -> list[tuple[dict[str, Any], str, list[Issue]]]:
         """(resource, location of the segment that made it, issues), Provenance last."""
-        resources = list(mapped.resources)
-        # FHIR wants to know when a Provenance was recorded, and no clock may be asked here: without a time
-        # in the message there is none.
-        provenances = [r for r in resources if r["resourceType"] == "Provenance" and "recorded" in r]
-        others = [r for r in resources if r["resourceType"] != "Provenance"]
-        if self._settings.mapping.provenance and provenances:
-            for provenance in provenances:
-                complete_provenance(provenance, others, self._device)
-            others += [self._device, *provenances]
         completed = []
-        for resource in others:
+        for resource in self._provenance.complete(list(mapped.resources), mapped.sources, message):
             location = mapped.sources.get(f"{resource['resourceType']}/{resource['id']}", "")
             completed.append((resource, location, fill_required(resource, location)))
         return completed

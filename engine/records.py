@@ -59,6 +59,11 @@ class Unmapped:
     location: str
     reason: str
 
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it names a place within a segment (``PID[1]-8``) or resource, not the whole of one."""
+        return "-" in self.location or "." in self.location
+
     def as_json(self) -> dict[str, str]:
         return {"location": self.location, "reason": self.reason}
 
@@ -256,6 +261,18 @@ class Outcome:
     @property
     def status(self) -> str:
         return "accepted" if self.accepted else "rejected"
+
+    @property
+    def mapped_leaves(self) -> int:
+        """How many of ``leaves`` reached an element. Whole segments and resources in ``unmapped`` are no leaves."""
+        if not self.accepted:
+            return 0
+        return max(0, self.leaves - len({part.location for part in self.unmapped if part.is_leaf}))
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the valued leaves that reached an element, 0..1; None when there were none or nothing came out."""
+        return round(self.mapped_leaves / self.leaves, 4) if self.accepted and self.leaves else None
 
 
 @dataclass(frozen=True, slots=True)

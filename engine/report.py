@@ -8,7 +8,7 @@ from engine.records import Outcome
 
 
 def report(outcome: Outcome, path: str, index: int, *, with_bundle: bool = True) -> dict[str, Any]:
-    """DESIGN's report of one message.
+    """DESIGN's report of one message, and ``coverage``: the share of its values that reached an element.
 
     Args:
         outcome: what became of it.
@@ -34,4 +34,5 @@ def report(outcome: Outcome, path: str, index: int, *, with_bundle: bool = True)
     found["issues"] = [issue.as_json() for issue in outcome.issues]
     found["unmapped"] = [part.as_json() for part in outcome.unmapped]
     found["cleared"] = list(outcome.cleared)
+    found["coverage"] = outcome.coverage
     return found

@@ -197,7 +197,11 @@ class Mapping(Section):
     """HL7 v2 to FHIR."""
 
     overlay: str = Field("", description="folder of site tables that win over the built-in ones")
-    provenance: bool = Field(True, description="Provenance resources; off saves a quarter of the Bundle")
+    provenance: Literal["off", "message", "segment"] = Field(
+        "segment",
+        description="what Provenance tells: nothing; the message and the version of the tables that resources "
+        "were made by; also the segment that made each",
+    )
     base_uri: str = Field(
         "urn:wardstream:", description="root of the systems we must invent; a site sets its own https URL"
     )

@@ -39,6 +39,7 @@ class _Window:
     unknown: int = 0
     looked_up: int = 0
     leaves: int = 0
+    mapped: int = 0
     unmapped: int = 0
     notes: int = 0
     closed: datetime | None = None
@@ -130,6 +131,7 @@ def _count(window: _Window, outcome: Outcome) -> None:
         return
     window.empty.update(outcome.empty_required)
     window.leaves += outcome.leaves
+    window.mapped += outcome.mapped_leaves
     window.unmapped += len(outcome.unmapped)
     window.notes += len(outcome.notes)
     window.looked_up += len(outcome.codes)
@@ -156,5 +158,6 @@ def _as_json(feed: str, window: _Window) -> dict[str, Any]:
         "codes_unknown": window.unknown,
         "leaves": window.leaves,
         "unmapped": window.unmapped,
+        "coverage": round(window.mapped / window.leaves, 4) if window.leaves else None,
         "notes": window.notes,
     }

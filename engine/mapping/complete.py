@@ -1,4 +1,4 @@
-"""What a map can't say row by row: required elements the source leaves open, and who made all this."""
+"""What a map can't say row by row: required elements that the source leaves open."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 from engine.fhir import schema
-from engine.keys import resource_id
 from engine.records import Issue, Severity
 
 ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -79,41 +78,4 @@ def _required(type_name: str) -> tuple[tuple[str, str, schema.Element], ...]:
         (name, f"_{name}", element)
         for name, element in schema.elements(type_name).items()
         if element.min and element.codes is None
-    )
-
-
-def assembler(version: str) -> dict[str, Any]:
-    """The Device that stands for this engine in Provenance."""
-    return {
-        "resourceType": "Device",
-        "id": resource_id("Device", "wardstream"),
-        "deviceName": [{"name": "Wardstream", "type": "user-friendly-name"}],
-        "version": [{"value": version}],
-    }
-
-
-def complete_provenance(
-    provenance: dict[str, Any], targets: list[dict[str, Any]], device: dict[str, Any]
-) -> None:
-    """Point the message's Provenance at everything made from it, and name the engine as assembler.
-
-    A Provenance with targets other than the MessageHeader tells who did what to those alone, and stays as it is.
-    """
-    own = [t["reference"] for t in provenance.get("target", ())]
-    if any(not reference.startswith("MessageHeader/") for reference in own):
-        return
-    provenance["target"] = [{"reference": f"{r['resourceType']}/{r['id']}"} for r in targets]
-    provenance.setdefault("agent", []).append(
-        {
-            "type": {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type",
-                        "code": "assembler",
-                        "display": "Assembler",
-                    }
-                ]
-            },
-            "who": {"reference": f"Device/{device['id']}"},
-        }
     )

@@ -65,6 +65,8 @@ class Mapper:
         tables = load(builtin(), overlay) if overlay is not None else load(builtin())
         compiler = Compiler(tables, base)
         self.rules = compiler.compile()
+        self.rules_version = tables.digest()
+        """Changes whenever a row changes, built-in or of the overlay: for Provenance."""
         self.naming = compiler.naming
         self.systems = compiler.systems
         self.ignored: dict[tuple[str, int], str] = {}
@@ -92,7 +94,7 @@ class Mapper:
         clearing = _clearing(run)
         return Mapped(
             tuple(_once(run)),
-            {_reference(i): _location(i.segment) for i in run.instances},
+            run.made_by | {_reference(i): _location(i.segment) for i in run.instances},
             self.patient_identifier(run.naming, message, run.facility),
             (*message.issues, *structured.issues, *run.issues),
             unmapped,
@@ -162,7 +164,7 @@ class Mapper:
             order = len(run.instances)
             instance = Instance(rule.name, {"resourceType": rule.resource}, rule, segment, group, order)
             run.add(instance)
-        run.current = instance
+        run.current, run.segment = instance, segment
         assert rule.table is not None
         items = rule.table.items_of(instance, segment, run)
         mark = len(run.trail)

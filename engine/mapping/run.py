@@ -77,6 +77,10 @@ class Run:
         """Explicit nulls of whole fields: the FHIRPaths that each clears."""
         self.made: dict[str, dict[str, Any]] = {}
         """Resources made for references (practitioners, places), by reference."""
+        self.made_by: dict[str, str] = {}
+        """Location of the segment that first told of each of them."""
+        self.segment = message.msh
+        """The segment at hand."""
         self.trail: list[Leaf] = []
         self.reasons: dict[Leaf, str] = {}
         self.ran: dict[int, list[SegmentTable]] = {}
@@ -219,6 +223,7 @@ class Run:
         reference = f"{resource_type}/{resource_id(resource_type, *key)}"
         present = self.made.get(reference)
         if present is None:
+            self.made_by[reference] = f"{self.segment.id}[{self.segment.occurrence}]"
             self.made[reference] = {
                 "resourceType": resource_type,
                 "id": reference.split("/", 1)[1],

@@ -8,6 +8,7 @@ built-in rules for that source field out.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +36,8 @@ MESSAGE_COLUMNS = (
 CODE_COLUMNS = ("code", "to", "display", "system", "note")
 SYSTEM_COLUMNS = ("name", "system", "note")
 KINDS = ("messages", "segments", "datatypes", "codes")
+_DIGEST_CHARS = 12
+"""48 bits: a site has tens of versions, not millions."""
 SINGLE_FILES = ("systems.csv", "authorities.csv")
 
 
@@ -108,6 +111,22 @@ class TableSet:
     codes: dict[str, Table] = field(default_factory=dict)
     systems: list[Line] = field(default_factory=list)
     authorities: list[Line] = field(default_factory=list)
+
+    def digest(self) -> str:
+        """Version of the rules: short, and another whenever a row does something else. Notes and places don't count."""
+        hashed = hashlib.sha256()
+        for part in (self.messages, self.systems, self.authorities):
+            _hash(hashed, part)
+        for group in (self.segments, self.datatypes, self.codes):
+            for name, table in sorted(group.items()):
+                hashed.update(f"{name}{sorted(table.directives.items())}".encode())
+                _hash(hashed, table.lines)
+        return hashed.hexdigest()[:_DIGEST_CHARS]
+
+
+def _hash(hashed: hashlib._Hash, lines: Iterable[Line]) -> None:
+    for line in lines:
+        hashed.update(repr([text for name, text in line.cells.items() if name != "note"]).encode())
 
 
 def builtin() -> Folder:

@@ -27,6 +27,8 @@ def record(payload: bytes = PAYLOAD, kind: Kind = Kind.HL7V2) -> Record:
 
 
 class BrokenMapper:
+    rules_version = "0"
+
     def map(self, message, profile):
         raise KeyError(NAME)
 
