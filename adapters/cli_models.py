@@ -33,6 +33,7 @@ Labels = Annotated[
     str, typer.Option(help="NAME=LABEL,... on top of the built-in names of well-known corpora")
 ]
 Model = Annotated[str, typer.Argument(help="default, rules, or an artifact's folder", show_default=False)]
+_FAULTS_TOLD = 10
 AsJson = Annotated[bool, typer.Option("--json", help="print the whole report as JSON")]
 
 
@@ -53,6 +54,7 @@ def evaluate_command(
         settings = _settings()
         report, answers = _evaluate(model, documents, settings, baseline)
         report["unknown_labels"] = sorted(corpus.unknown)
+        report["left_out"] = len(corpus.faults)
         if html is not None:
             from models.error_page import page
 
@@ -277,6 +279,10 @@ def _read(paths: list[Path], labels: str) -> Corpus:
             f"Left out, since no label of ours is known for them: {names}. Map them with --labels.",
             file=sys.stderr,
         )
+    for fault in corpus.faults[:_FAULTS_TOLD]:
+        print(f"Left out: {fault}", file=sys.stderr)
+    if len(corpus.faults) > _FAULTS_TOLD:
+        print(f"... and {len(corpus.faults) - _FAULTS_TOLD} more were left out.", file=sys.stderr)
     return corpus
 
 
@@ -284,8 +290,10 @@ def _evaluate(model: str, documents: Any, settings: Nlp, baseline: str) -> tuple
     from models.evaluate import evaluate
     from models.registry import load_extractor
 
-    reader = load_extractor(model, settings)
-    beside = load_extractor(baseline, settings) if baseline not in {"", "none", model} else None
+    # Nobody waits for an answer here: time-outs and full queues would only break off a long evaluation.
+    patient = settings.model_copy(update={"timeout": 86_400.0, "queue_pieces": 10**9})
+    reader = load_extractor(model, patient)
+    beside = load_extractor(baseline, patient) if baseline not in {"", "none", model} else None
     result = asyncio.run(evaluate(reader, documents, settings, baseline=beside))
     return result.report, result.answers
 

@@ -2,70 +2,122 @@
 
 Only text-bound annotations (``T``) are read. A span in several fragments becomes one from its first character to
 its last: the runtime knows whole spans alone.
+
+An annotation repeats its words. By them it is found out whether offsets were counted before somebody converted the
+text's line ends or put a byte order mark before it, which version control and editors do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import SettingsError
 from engine.records import Label
-from models.corpora.document import Document, Gold, read_exactly, without_overlaps
-from models.corpora.names import LabelMap, normal
+from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
+from models.corpora.names import LabelMap
+
+#: A folder of fewer documents says too little of what its annotators looked for: that of its parent counts.
+ENOUGH_DOCUMENTS = 5
 
 
-def read_brat(folder: Path, names: LabelMap, unknown: set[str]) -> list[Document]:
+@dataclass(frozen=True, slots=True)
+class _Annotation:
+    line: int
+    name: str
+    start: int
+    end: int
+    words: str
+    pieces: int
+
+
+def read_brat(folder: Path, names: LabelMap, notices: Notices) -> list[Document]:
     """Every pair of files under ``folder``. What one folder's annotators looked for is what occurs in it.
 
-    Args:
-        folder: searched through its sub-folders.
-        names: label names to ours.
-        unknown: names that the map does not know are added to it.
-
     Raises:
-        SettingsError: a line can't be read, or an offset is outside of its text.
+        SettingsError: a file is not UTF-8.
     """
     pairs = sorted(path for path in folder.rglob("*.ann") if path.with_suffix(".txt").is_file())
-    read = [(path, read_exactly(path.with_suffix(".txt"))) for path in pairs]
-    gold = {path: list(_entities(path, text, names, unknown)) for path, text in read}
-    annotated = {
-        parent: frozenset(g.label for path in pairs if path.parent == parent for g in gold[path])
-        for parent in {path.parent for path in pairs}
-    }
+    alone = sum(1 for path in folder.rglob("*.ann") if not path.with_suffix(".txt").is_file())
+    if alone:
+        notices.faults.append(f"{alone} .ann file(s) without their .txt")
+    texts: dict[Path, str] = {}
+    gold: dict[Path, list[Gold]] = {}
+    for path in pairs:
+        annotations = list(_annotations(path, notices))
+        texts[path] = _counted_in(read_exactly(path.with_suffix(".txt")), annotations)
+        gold[path] = list(_gold(path, texts[path], annotations, names, notices))
+    annotated = _annotated(folder, gold)
     return [
         Document(
             document_id=str(path.relative_to(folder).with_suffix("")),
-            text=text,
+            text=texts[path],
             gold=without_overlaps(gold[path]),
-            annotated=annotated[path.parent],
+            annotated=annotated[path],
             group=path.stem,
         )
-        for path, text in read
+        for path in pairs
     ]
 
 
-def _entities(path: Path, text: str, names: LabelMap, unknown: set[str]) -> Iterator[Gold]:
-    for number, line in enumerate(read_exactly(path).split("\n"), 1):
+def _annotations(path: Path, notices: Notices) -> Iterator[_Annotation]:
+    for number, line in enumerate(read_exactly(path).splitlines(), 1):
         if not line.startswith("T"):
             continue
         try:
-            name, *offsets = line.split("\t")[1].replace(";", " ").split()
+            _, middle, *rest = line.split("\t")
+            name, *offsets = middle.replace(";", " ").split()
             start, end = int(offsets[0]), int(offsets[-1])
         except (IndexError, ValueError):
-            raise _bad(path, number, "is no text-bound annotation") from None
-        if not 0 <= start < end <= len(text):
-            raise _bad(path, number, f"has offsets outside of its text of {len(text)} characters")
-        if normal(name) not in names:
-            unknown.add(name)
-        label: Label | None = names.get(normal(name))
+            notices.faults.append(f"{path.name} line {number}: no text-bound annotation")
+            continue
+        yield _Annotation(number, name, start, end, rest[0] if rest else "", len(offsets) // 2)
+
+
+def _counted_in(text: str, annotations: Iterable[_Annotation]) -> str:
+    """The text as it was when its offsets were counted; as it is, if that fits as well as anything."""
+    whole = [each for each in annotations if each.pieces == 1 and each.words]
+    ways = [text]
+    if "\r\n" in text:
+        ways.append(text.replace("\r\n", "\n"))
+    ways.append("\ufeff" + text)
+
+    def fits(way: str) -> int:
+        return sum(_plain(way[each.start : each.end]) == _plain(each.words) for each in whole)
+
+    # max() takes the first of equals.
+    return text if fits(text) == len(whole) else max(ways, key=fits)
+
+
+def _plain(words: str) -> str:
+    return " ".join(words.split())
+
+
+def _gold(
+    path: Path, text: str, annotations: Iterable[_Annotation], names: LabelMap, notices: Notices
+) -> Iterator[Gold]:
+    for each in annotations:
+        if not 0 <= each.start < each.end <= len(text):
+            notices.faults.append(
+                f"{path.name} line {each.line}: offsets outside of its text of {len(text)} characters"
+            )
+            continue
+        label = notices.label(each.name, names)
         if label is not None:
-            yield Gold(start, end, label)
+            yield Gold(each.start, each.end, label)
 
 
-def _bad(path: Path, number: int, what: str) -> SettingsError:
-    return SettingsError(
-        f"Line {number} {what}",
-        location=path.name,
-        action="Correct it: T1<tab>Label start end<tab>text, offsets in code points of the .txt file.",
-    )
+def _annotated(root: Path, gold: Mapping[Path, list[Gold]]) -> dict[Path, frozenset[Label]]:
+    """What was looked for in each document: what occurs in its folder, or in the parent's if that holds only few."""
+    count: dict[Path, int] = {}
+    labels: dict[Path, set[Label]] = {}
+    for path, found in gold.items():
+        for folder in path.relative_to(root).parents:
+            count[folder] = count.get(folder, 0) + 1
+            labels.setdefault(folder, set()).update(item.label for item in found)
+    out = {}
+    for path in gold:
+        folders = path.relative_to(root).parents
+        folder = next((each for each in folders if count[each] >= ENOUGH_DOCUMENTS), folders[-1])
+        out[path] = frozenset(labels[folder])
+    return out

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.errors import SettingsError
 from engine.records import Label
+from models.corpora.names import LabelMap, normal
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +42,25 @@ class Document:
     meta: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class Notices:
+    """What was noticed while corpora were read, for the person who gave them.
+
+    Attributes:
+        unknown: label names that no table knows; their entities are left out.
+        faults: what else was left out, and where; no text of a note.
+    """
+
+    unknown: set[str] = field(default_factory=set)
+    faults: list[str] = field(default_factory=list)
+
+    def label(self, name: str, names: LabelMap) -> Label | None:
+        """Our label of a name; one that nobody knows is noted."""
+        if normal(name) not in names:
+            self.unknown.add(name)
+        return names.get(normal(name))
+
+
 def read_exactly(path: Path) -> str:
     """A file's text without a byte order mark and with its line ends as they are: offsets count them.
 
@@ -47,7 +68,10 @@ def read_exactly(path: Path) -> str:
         SettingsError: it is not UTF-8.
     """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        return content.decode(
+            "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+        )
     except UnicodeDecodeError as error:
         raise SettingsError(
             f"Byte {error.start} is not UTF-8", location=path.name, action="Convert the file to UTF-8."

@@ -36,10 +36,27 @@ KNOWN: dict[str, Label | None] = {
     # i2b2 2009, n2c2 2018 track 2: strength, form, route and frequency are parts of a dose
     "drug": _M, "strength": _D, "form": _D, "route": _D, "do": _D, "f": _D, "mo": _D, "m": _M, "r": None,
     "reason": _P, "ade": _P, "dose": _D, "mode": _D,
+    "ln": None, "du": None,
+    # CADEC (Karimi et al. 2015), ShARe/CLEF (Pradhan et al. 2013), E3C, DDI (Herrero-Zazo et al. 2013)
+    "adr": _P, "disorder": _P, "clinentity": _P, "bodypart": _A, "rml": _V, "actor": None, "event": None, "timex3": None,
+    "drug_n": _M, "brand": _M, "group": _M,
+    # MedMentions (Mohan and Li 2019): UMLS types, and semantic groups as others name them
+    "t047": _P, "t184": _P, "t191": _P, "t046": _P, "t048": _P, "t037": _P, "t019": _P, "t020": _P, "t190": _P,
+    "t049": _P, "t121": _M, "t200": _M, "t195": _M, "t059": _T, "t060": _T, "t034": _V, "t061": _O, "t023": _A,
+    "t029": _A, "t030": _A, "t024": _A, "t022": _A, "t017": _A, "t033": None,
+    "diso": _P, "chem": _M, "anat": _A, "proc": None, "phys": None, "livb": None, "devi": None, "objc": None,
+    # BioRED, JNLPBA, CHIA (Kury et al. 2020)
+    "chemicalentity": _M, "diseaseorphenotypicfeature": _P, "geneorgeneproduct": None, "sequencevariant": None,
+    "organismtaxon": None, "cellline": None, "gene": None, "species": None, "protein": None, "dna": None, "rna": None,
+    "cell_type": None, "cell_line": None, "measurement": _T, "condition": _P, "observation": None, "person": None,
+    "temporal": None, "qualifier": None, "device": None, "visit": None, "negation": None, "negation_cue": None,
     # Our own, and what sites tend to write
     "test_value": _V, "value": _V, "procedure": _O, "anatomy": _A, "symptom": _P, "diagnosis": _P, "finding": _P,
-    "lab_test": _T, "body_part": _A,
+    "lab_test": _T, "body_part": _A, "body_site": _A, "body_location": _A, "anatomical_site": _A, "lab": _T,
+    "laboratory": _T, "vital_sign": _T, "test_result": _V, "lab_result": _V, "medicine": _M, "drug_name": _M,
+    "medication_name": _M, "surgery": _O, "operation": _O,
 }  # fmt: skip
+_JOINED = {name.replace("_", ""): label for name, label in KNOWN.items()}
 
 
 def normal(name: str) -> str:
@@ -68,5 +85,5 @@ def parse_labels(text: str) -> dict[str, Label | None]:
 
 
 def label_map(labels: str) -> LabelMap:
-    """The built-in table with the caller's ``--labels`` on top."""
-    return {**KNOWN, **parse_labels(labels)}
+    """The built-in table, also for names without separators (``SignSymptom``), with the caller's ``--labels`` on top."""
+    return {**_JOINED, **KNOWN, **parse_labels(labels)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,25 +11,34 @@ from pathlib import Path
 
 from engine.errors import SettingsError
 from models.corpora.brat import read_brat
-from models.corpora.document import Document
-from models.corpora.iob import looks_like_iob, read_iob
-from models.corpora.jsonl import read_jsonl
+from models.corpora.document import Document, Notices
+from models.corpora.iob import columns_of, read_iob
+from models.corpora.jsonl import holds_texts, read_jsonl
 from models.corpora.names import LabelMap, label_map, parse_labels
+from models.corpora.pubtator import looks_like_pubtator, read_pubtator
 
-_TOKEN_FILES = re.compile(r"\.(?:tsv|iob2?|conll|bio|txt)$", re.IGNORECASE)
-_JSON_FILES = re.compile(r"\.(?:jsonl|ndjson)$", re.IGNORECASE)
+#: Lines of a file by which its format is told.
+LOOKED_AT = 400
+_JSON_FILES = re.compile(r"\.(?:jsonl|ndjson|json)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """What was read, and the label names nobody mapped: their entities were left out."""
+    """What was read.
+
+    Attributes:
+        documents: the texts.
+        unknown: label names nobody mapped: their entities were left out.
+        faults: what else was left out, and where.
+    """
 
     documents: tuple[Document, ...]
     unknown: frozenset[str]
+    faults: tuple[str, ...] = ()
 
 
 def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
-    """All documents under the paths; brat, IOB/TSV and JSONL are told apart by what the files hold.
+    """All documents under the paths; brat, token files, JSON and PubTator are told apart by what the files hold.
 
     Args:
         paths: files and folders.
@@ -40,37 +50,52 @@ def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
     names = label_map(labels)
     named = frozenset(label for label in parse_labels(labels).values() if label is not None)
     documents: list[Document] = []
-    unknown: set[str] = set()
+    notices = Notices()
     for path in paths:
-        found = _read(path, names, unknown)
+        found = _read(path, names, notices)
         if not found:
             raise SettingsError(
                 f"{path} holds no annotated text",
                 location="--data",
-                action="Give a folder of brat pairs (.txt with .ann), token files (.tsv, .iob, .conll) or .jsonl files.",
+                action="Give a folder of brat pairs (.txt with .ann), token files (.tsv, .iob, .conll), JSON lines or "
+                "PubTator files.",
             )
         documents += (replace(doc, annotated=doc.annotated | named) for doc in found)
-    return Corpus(_with_unique_ids(documents), frozenset(unknown))
+    return Corpus(_with_unique_ids(documents), frozenset(notices.unknown), tuple(notices.faults))
 
 
-def _read(path: Path, names: LabelMap, unknown: set[str]) -> list[Document]:
+def _read(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
     if not path.exists():
         raise SettingsError(f"There is no {path}", location="--data", action="Correct the path.")
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    found: list[Document] = []
-    if path.is_dir():
-        found += read_brat(path, names, unknown)
-    for file in files:
-        if _JSON_FILES.search(file.name):
-            found += read_jsonl(file, names, unknown)
-        elif _TOKEN_FILES.search(file.name) and not file.with_suffix(".ann").exists() and _is_iob(file):
-            found += read_iob(file, names, unknown)
+    if path.is_file():
+        return _read_file(path, names, notices)
+    found = read_brat(path, names, notices)
+    for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        of_a_pair = file.suffix == ".ann" or (file.suffix == ".txt" and file.with_suffix(".ann").exists())
+        # A folder may hold other files: what has no text in it is none of ours.
+        if not of_a_pair and not (_JSON_FILES.search(file.name) and not holds_texts(file)):
+            found += _read_file(file, names, notices)
     return found
 
 
-def _is_iob(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig", errors="replace") as lines:
-        return looks_like_iob(list(islice(lines, 60)))
+def _read_file(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
+    if _JSON_FILES.search(path.name):
+        return read_jsonl(path, names, notices)
+    lines = _first_lines(path)
+    if looks_like_pubtator(lines):
+        return read_pubtator(path, names, notices)
+    columns = columns_of(lines, names)
+    return read_iob(path, columns, names, notices) if columns is not None else []
+
+
+def _first_lines(path: Path) -> list[str]:
+    """None of a file that is no text."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    encoding = "utf-16" if start[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
+    with path.open(encoding=encoding, errors="replace", newline="\n") as file:
+        lines = [line[:10_000] for line in islice(file, LOOKED_AT)]
+    return [] if any("\0" in line for line in lines) else lines
 
 
 def _with_unique_ids(documents: list[Document]) -> tuple[Document, ...]:
