@@ -114,6 +114,8 @@ _ANY = "ORU_R01"
 """Structure of last resort: it has a patient, a visit, orders and results, which is what most hold."""
 
 UNBOUNDED = -1
+_NEW_ORDERS = frozenset({"NW", "RO", "XO", "CA", "DC", "HD", "RL"})
+"""Order control codes (table 0119) that no earlier result bears."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -374,10 +376,11 @@ class _Placer:
             requests = [s for s in group.segments() if s.id == "OBR"]
             if requests:
                 known = any(s.id == "ORC" for s in group.segments())
+                names = [child.name for child in group.spec.children]
                 same = any(segment.text(n) and segment.text(n) == requests[-1].text(n) for n in (2, 3))
-                index = next((i for i, c in enumerate(group.spec.children) if c.name == "ORC"), None)
-                if known or not same or index is None:
-                    return False
+                index = names.index("ORC") if "ORC" in names else None
+                if known or not same or index is None or index > names.index("OBR"):
+                    return False  # of OUL, ORC behind OBR is the order that the definition wants
                 self._add(group, index, segment)
                 return True
             group = group.parent
@@ -400,9 +403,7 @@ class _Placer:
     def _descend(self, group: Group, segment: Segment, start: int) -> bool:
         for index in range(start, len(group.spec.children)):
             child = group.spec.children[index]
-            if segment.id not in child.first:
-                continue
-            if not _room(group, index):
+            if segment.id not in child.first or not _room(group, index) or _is_next_order(child, segment):
                 continue
             if not child.is_group:
                 self._add(group, index, segment)
@@ -471,6 +472,19 @@ class _Placer:
                         return
             ancestor = ancestor.parent
         self._next_to_last(segment)
+
+
+def _is_next_order(child: Spec, segment: Segment) -> bool:
+    """Whether an ORC that the definition would take for an earlier result's opens the next order.
+
+    PRIOR_RESULT may begin with nothing but ORC, so that an ORC behind an order fits both. Earlier results say so
+    in ORC-1 (table 0119: PR, previous results with new order), or begin with the PID of their patient.
+    """
+    if segment.id not in {"ORC", "OBR", "AL1"}:
+        return False
+    if child.name == "PRIOR_RESULT":
+        return segment.id != "ORC" or segment.text(1) != "PR"
+    return child.name == "ORDER_PRIOR" and segment.id == "ORC" and segment.text(1) in _NEW_ORDERS
 
 
 def _room(group: Group, index: int) -> bool:

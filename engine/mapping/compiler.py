@@ -38,7 +38,7 @@ Shape = tuple[bool, ...]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _TIMES = frozenset({"date", "dateTime", "instant", "time"})
-_WHOLE_FIELD = ("joined", "text-line", "lines")
+_WHOLE_FIELD = ("joined", "text-line", "lines", "concept-text")
 """Functions that take all components of a field into one text."""
 _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "boolean": ("true|false", lambda text: text == "true"),
@@ -72,6 +72,7 @@ class Rule:
         whole: the converter takes all repetitions of the field at once.
         keep: where and how to keep what is no valid value, as the sender wrote it.
         coded: the value goes through a code table.
+        default: a fixed value without a source: only where nothing else was put.
         repetitions: the repetitions of the field that the row is for; None is all.
     """
 
@@ -87,6 +88,7 @@ class Rule:
     whole: bool = False
     keep: tuple[Target, Converter] | None = None
     coded: bool = False
+    default: bool = False
     repetitions: slice | None = None
 
     def apply(
@@ -94,11 +96,7 @@ class Rule:
     ) -> bool:
         """Put one source node where the row says; True if a value from the source reached the resource."""
         if self.convert is None:
-            value = self._fixed(node, segment, run)
-            if value is not None:
-                placed = self.target.place(root, items, value, rep, create=not self.dependent)
-                return placed and bool(self.placeholders)
-            return False
+            return self._put_fixed(node, segment, run, root, items, rep)
         if node.__class__ is Leaf:
             text = node.text
             if not text or text == NULL:
@@ -137,6 +135,17 @@ class Rule:
             return True
         run.undo(mark)
         return False
+
+    def _put_fixed(
+        self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
+    ) -> bool:
+        if self.default and self.target.filled(root, items, rep):
+            return False
+        value = self._fixed(node, segment, run)
+        if value is None:
+            return False
+        placed = self.target.place(root, items, value, rep, create=not self.dependent)
+        return placed and bool(self.placeholders)
 
     def _fixed(self, node: Node, segment: Segment, run: Run) -> Any:
         if not self.placeholders:
@@ -231,8 +240,11 @@ class SegmentTable:
         """The last condition that kept a field from being mapped, "" if none did."""
         false = ""
         for rule in self.rules:
-            if rule.field == number and rule.when is not None and not rule.when(EMPTY, segment, run):
-                false = rule.line["when"]
+            if rule.field != number:
+                continue
+            if rule.when is None or rule.when(EMPTY, segment, run):
+                return ""  # another part of the field was mapped
+            false = rule.line["when"]
         return false
 
 
@@ -442,7 +454,10 @@ class Compiler:
         if line["value"]:
             fixed, placeholders = self._fixed_value(line, target, home)
             dependent = "[" in line["target"] and not placeholders
-            return Rule(line, number, parts, when, target, None, fixed, placeholders, dependent)
+            default = not line["source"] and not target.many
+            return Rule(
+                line, number, parts, when, target, None, fixed, placeholders, dependent, default=default
+            )
         if source is None:
             raise line.fault("The row has neither a source nor a value")
         converter = self._converter(line, target)
@@ -464,7 +479,7 @@ class Compiler:
     def _keeper(self, line: Line, target: Target, root: str) -> tuple[Target, Converter] | None:
         """Times and codes that can't be told in FHIR stay beside the element as the sender wrote them."""
         path = self._own_urls(line["target"])
-        if not target.steps or target.many:
+        if not target.steps or target.many or " from " in line["using"]:
             return None
         if len(target.steps) > 1 and target.steps[-2].url:
             # An extension without a value holds other extensions instead (ext-1).
@@ -510,7 +525,7 @@ class Compiler:
         return text, ()
 
     def _converter(self, line: Line, target: Target) -> Converter:
-        using = line["using"]
+        using, _, elsewhere = line["using"].partition(" from ")
         if not using:
             if target.type not in convert.PRIMITIVES:
                 raise line.fault(
@@ -519,12 +534,12 @@ class Compiler:
             found = convert.PRIMITIVES[target.type]
         else:
             found = self._named(line, using)
-        if not line["codes"]:
-            return found
-        table = self._code_table(line)
-        if target.codes is not None and target.type == "code":
-            self._check_codes(table, target)
-        return convert.translated(found, table, target.type)
+        if line["codes"]:
+            table = self._code_table(line)
+            if target.codes is not None and target.type == "code":
+                self._check_codes(table, target)
+            found = convert.translated(found, table, target.type)
+        return _from_field(found, self._ref(line, elsewhere.strip())) if elsewhere else found
 
     def _check_codes(self, table: CodeTable, target: Target) -> None:
         """A code table may only give codes that FHIR allows where the code goes."""
@@ -536,9 +551,6 @@ class Compiler:
                     raise line.fault(f"FHIR R4 does not allow the code {line['to']!r} in {target.text}")
 
     def _named(self, line: Line, using: str) -> Converter:
-        using, _, elsewhere = using.partition(" from ")
-        if elsewhere:
-            return _from_field(self._named(line, using), self._ref(line, elsewhere.strip()))
         if reference := _REFERENCE.fullmatch(using):
             made = self._reference(line, reference[2])
             return made if reference[1] == "Reference" else _said_elsewhere(made)

@@ -15,7 +15,7 @@
                                   last segment before it that is no NTE, ROL, PRT or ARV
               | "again"           a segment of this one's id stands before it in the message
               | "same" "(" SEG-field "," SEG-field ")"      both name the same patient (the rule of their ids)
-              | "has" SEG         there is a SEG in this order (the group that repeats, with all below it), or one
+              | "has" ( SEG | GROUP )   there is one in this order (the group that repeats, with all below it), or
                                   in the groups around it
               | "continues"       this OBX goes on with the text of the one before it
     ref       = SEG-field[.component[.subcomponent]]   in segment tables: PID-3.4, MSH-9.2
@@ -44,7 +44,7 @@ Getter = Callable[[Node, Segment, "Run"], Node | None]
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+(?![\w.-]))"
     r"|(?P<ref>[A-Z][A-Z0-9]{2}-\d+(?:\.\d+){0,2}|[A-Z]{2,3}\.\d+(?:\.\d+)?)"
-    r"|(?P<word>[A-Za-z][A-Za-z0-9]*)|(?P<sign>!=|[=()<>,~]))"
+    r"|(?P<word>[A-Za-z][A-Za-z0-9_]*)|(?P<sign>!=|[=()<>,~]))"
 )
 
 

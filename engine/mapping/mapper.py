@@ -308,12 +308,12 @@ def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
     known = run.reasons.get(leaf)
     if known:
         return known
-    ignored = run.mapper.ignored.get((segment.id, number))
-    if ignored is not None:
-        return ignored
     tables = run.ran.get(id(segment))
     if tables is None:
         return _segment_reason(run, segment)
+    ignored = next((t.ignored[number] for t in tables if number in t.ignored), "")
+    if ignored:
+        return ignored
     for table in reversed(tables):
         if false := table.refusal(number, segment, run):
             return f"condition false: {false}"
@@ -329,7 +329,8 @@ def _segment_reason(run: Run, segment: Segment) -> str:
     rules = [r for r in run.mapper.rules if r.segment == segment.id]
     if not rules:
         return f"no rule for segment {segment.id}"
-    structure = run.structured.structure
-    if any(r.fits(structure, run.group_of(segment).name) and r.table is not None for r in rules):
-        return "condition false: " + "; ".join(r.line["when"] for r in rules if r.line["when"])
+    structure, group = run.structured.structure, run.group_of(segment).name
+    if any(r.fits(structure, group) and r.table is not None for r in rules):
+        asked = dict.fromkeys(r.line["when"] for r in rules if r.line["when"] and r.fits(structure, group))
+        return "condition false: " + "; ".join(asked)
     return f"no rule for segment {segment.id} in {structure}"

@@ -73,6 +73,11 @@ class Target(NamedTuple):
             return not isinstance(holder[last.name], dict)
         return any(name in holder for name in self.siblings)
 
+    def filled(self, root: dict[str, Any], items: Items, rep: int) -> bool:
+        """Whether anything stands there."""
+        holder = self._holder(root, items, rep, create=False) if self.steps else None
+        return holder is not None and self.steps[-1].name in holder
+
     def place(self, root: dict[str, Any], items: Items, value: Any, rep: int, *, create: bool = True) -> bool:
         """Put a value there. False when another value stands there, or (not create) its item is missing."""
         if not self.steps:
@@ -215,7 +220,26 @@ def merge(into: dict[str, Any], value: dict[str, Any]) -> bool:
         elif isinstance(present, dict) and isinstance(part, dict):
             whole = merge(present, part) and whole
         elif isinstance(present, list) and isinstance(part, list):
-            present.extend(p for p in part if p not in present)
+            for item in part:
+                _add(present, item)
         elif present != part:
             whole = False
     return whole
+
+
+def _add(present: list[Any], item: Any) -> None:
+    """Append what is not there yet; an item that tells more of one that is there completes it."""
+    for known in present:
+        if known == item:
+            return
+        if isinstance(known, dict) and isinstance(item, dict):
+            if _within(item, known):
+                return
+            if _within(known, item):
+                known.update(item)
+                return
+    present.append(item)
+
+
+def _within(part: dict[str, Any], whole: dict[str, Any]) -> bool:
+    return all(name in whole and whole[name] == value for name, value in part.items())

@@ -92,7 +92,7 @@ class Run:
         """(segment, name) for segments that should complete an instance that is not there."""
         self.links: list[tuple[Instance, Segment, tuple[Link, ...], Items]] = []
         """References to set when all resources have their ids."""
-        self.segment_ids = frozenset(segment.id for segment, _ in structured.placed)
+        self.names = {segment.id for segment, _ in structured.placed} | {g.name for _, g in structured.placed}
         self._group_of = {id(segment): group for segment, group in structured.placed}
         self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
         self._message_key = ""
@@ -122,8 +122,8 @@ class Run:
         return None
 
     def has(self, segment: Segment, name: str) -> bool:
-        """Whether there is such a segment in the order that this one is part of, or in the groups around it."""
-        if name not in self.segment_ids:
+        """Whether there is such a segment or group in the order that this is part of, or in the groups around it."""
+        if name not in self.names:
             return False
         group: Group | None = self.group_of(segment)
         while group is not None:
@@ -390,7 +390,10 @@ def _raw(segment: Segment, number: int) -> str:
 
 
 def _holds(group: Group, name: str) -> bool:
-    return any(item.id == name if isinstance(item, Segment) else _holds(item, name) for item in group.items)
+    return any(
+        item.id == name if isinstance(item, Segment) else item.name == name or _holds(item, name)
+        for item in group.items
+    )
 
 
 def _in_group(group: Group, name: str) -> Iterator[Segment]:

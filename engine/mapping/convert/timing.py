@@ -29,6 +29,9 @@ _UNITS = {
 }  # fmt: skip
 """Units of time as tables 0335 and 0255 and senders write them -> UCUM (FHIR R4 units-of-time)."""
 
+_SYSTEM = re.compile(r"[A-Za-z][\w.-]*\d[\w.-]*|L|LN|SCT|UCUM")
+"""What names a coding system; in its place a repeat pattern has the number of a weekday (RPT.3)."""
+
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WHEN = frozenset(schema.resolve("Timing.repeat.when").codes or ())
 _MEALS = {"M": "M", "D": "D", "V": "V", "B": "M", "L": "D", "S": "V"}
@@ -87,14 +90,16 @@ def repeat_pattern(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | 
     The pattern's code stays as ``code.text`` beside what it means. Explicit periods (RPT.5, RPT.6) and
     weekdays (RPT.2 = DW) come before what the code says.
     """
-    pattern = child(node, 1)
+    pattern = _pattern(node)
     code = plain(child(pattern, 1)) or plain(child(pattern, 2))
     timing: dict[str, Any] = {}
     repeat: dict[str, Any] = {}
     if code:
         run.use_all(pattern)
-        timing["code"] = {"text": plain(child(pattern, 9)) or plain(child(pattern, 2)) or code}
+        timing["code"] = _code(pattern, code, run)
         repeat = repeat_of(code) or {}
+    if pattern is not child(node, 1):
+        return timing | {"repeat": repeat} if repeat else timing
     if clocks := _clocks(child(node, 2), run):
         repeat = {name: part for name, part in repeat.items() if name != "when"} | {"timeOfDay": clocks}
     elif plain(child(node, 2)).upper() == "DW":
@@ -108,6 +113,28 @@ def repeat_pattern(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | 
     if repeat:
         timing["repeat"] = repeat
     return timing or None
+
+
+def _pattern(node: Node) -> Node:
+    """RPT.1, or the first three components where a sender wrote the code's parts as components: ``BID^Twice^HL70335``."""
+    if (
+        isinstance(node, list)
+        and isinstance(child(node, 1), Leaf)
+        and _SYSTEM.fullmatch(plain(child(node, 3)))
+    ):
+        return node[:3]
+    return child(node, 1)
+
+
+def _code(pattern: Node, code: str, run: Run) -> dict[str, Any]:
+    """The repeat pattern as a concept: coded when its system is told."""
+    display = plain(child(pattern, 2))
+    concept: dict[str, Any] = {"text": plain(child(pattern, 9)) or display or code}
+    named = plain(child(pattern, 3))
+    if named and plain(child(pattern, 1)):
+        coding = {"system": run.systems.url(named, run.facility), "code": code}
+        concept = {"coding": [coding | {"display": display} if display else coding], **concept}
+    return concept
 
 
 def _clocks(node: Node, run: Run) -> list[str]:
@@ -169,7 +196,7 @@ def duration(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
         return None
     run.use_all(child(node, 1))
     if number == text:
-        run.use_all(child(child(node, 2), 1))
+        run.use_all(child(node, 2))  # what it is called and in which system: it is told in UCUM
     return {"value": to_decimal(number), "unit": code, "system": "http://unitsofmeasure.org", "code": code}
 
 

@@ -64,6 +64,40 @@ def system_of(first: int) -> Converter:
     return convert
 
 
+_MAIN_TYPES = {
+    "ap": "application", "application": "application", "au": "audio", "audio": "audio", "ft": "text",
+    "im": "image", "image": "image", "multipart": "multipart", "text": "text", "tx": "text", "video": "video",
+}  # fmt: skip
+_SUBTYPES = {
+    "pdf": "application/pdf", "rtf": "application/rtf", "msword": "application/msword", "zip": "application/zip",
+    "json": "application/json", "octet-stream": "application/octet-stream", "dicom": "application/dicom",
+    "html": "text/html", "plain": "text/plain", "txt": "text/plain", "text": "text/plain", "csv": "text/csv",
+    "jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png", "gif": "image/gif", "tiff": "image/tiff",
+    "bmp": "image/bmp", "basic": "audio/basic",
+}  # fmt: skip
+"""What senders write in ED.3 (tables 0191 and 0291, and file endings) -> RFC 6838."""
+
+
+def media_type(node: Node, _segment: Segment, run: Run) -> str | None:
+    """Media type of ED: its type and subtype (ED.2, ED.3; HL7 v2.5.1 §2.A.24), as MIME writes them."""
+    main, sub = plain(child(node, 2)).lower(), plain(child(node, 3)).lower()
+    if "/" in sub:
+        found = sub
+    elif sub in _SUBTYPES:
+        found = _SUBTYPES[sub]
+    elif re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", sub):
+        found = f"{_MAIN_TYPES.get(main, 'application')}/{sub}"
+    elif main in {"text", "tx", "ft"}:
+        found = "text/plain"
+    elif main and not sub:
+        found = "application/octet-stream"
+    else:
+        return None
+    run.use_all(child(node, 2))
+    run.use_all(child(node, 3))
+    return found
+
+
 def plain_data(node: Node, segment: Segment, run: Run) -> str | None:
     """ED data without encoding (ED.4 = A): the text's own bytes in base64."""
     text = value_text(node, segment.delimiters.subcomponent or "&")
