@@ -77,18 +77,29 @@ def fit(labels: Sequence[Label], raw: Sequence[float], right: Sequence[bool]) ->
 
 
 def _platt(x: NDArray[np.float64], y: NDArray[np.float64]) -> Pair:
-    """Newton's method on the logistic loss, drawn a little towards no change."""
+    """Newton's method on the logistic loss, drawn a little towards no change; a step that makes it worse is halved.
+
+    Undamped, it runs away where raw scores crowd at one end, as an over-confident model's do.
+    """
     columns = np.stack([x, np.ones_like(x)], axis=1)
     start = np.array([1.0, 0.0])
-    weights = start.copy()
+
+    def loss(weights: NDArray[np.float64]) -> float:
+        z = columns @ weights
+        return float(np.sum(np.logaddexp(0, z) - y * z) + PRIOR / 2 * np.sum((weights - start) ** 2))
+
+    weights, now = start.copy(), loss(start)
     for _ in range(50):
         p = _sigmoid(columns @ weights)
         slope = columns.T @ (p - y) + PRIOR * (weights - start)
         bend = (columns * (p * (1 - p))[:, None]).T @ columns + PRIOR * np.eye(2)
         step = np.linalg.solve(bend, slope)
-        weights -= step
-        if np.abs(step).max() < 1e-8:
+        while np.abs(step).max() > 1e-8 and loss(weights - step) > now:
+            step /= 2
+        if np.abs(step).max() <= 1e-8:
             break
+        weights -= step
+        now = loss(weights)
     return round(float(weights[0]), 6), round(float(weights[1]), 6)
 
 
@@ -122,4 +133,4 @@ def _logit(p: Any) -> Any:
 
 
 def _sigmoid(x: Any) -> Any:
-    return 1.0 / (1.0 + np.exp(-x))
+    return np.exp(-np.logaddexp(0, -x))

@@ -60,11 +60,12 @@ async def read_documents(
 def correctness(
     documents: Sequence[Document], answers: Sequence[Sequence[Span]]
 ) -> tuple[list[Span], list[bool]]:
-    """All spans found, and whether each is strictly right."""
+    """The spans found of labels that the annotators looked for, and whether each is strictly right."""
     spans: list[Span] = []
     right: list[bool] = []
     for doc, found in zip(documents, answers, strict=True):
         gold = {(item.start, item.end, item.label) for item in doc.gold}
-        spans += found
-        right += [(span.start, span.end, span.label) in gold for span in found]
+        told = [span for span in found if span.label in doc.annotated]
+        spans += told
+        right += [(span.start, span.end, span.label) in gold for span in told]
     return spans, right

@@ -16,6 +16,7 @@ from models.bootstrap import f1_interval
 from models.corpora.document import Document, Gold
 from models.error_page import errors, page
 from models.evaluate import evaluate
+from models.judging import correctness
 from models.outputs import Scheme, outputs_of, own_outputs
 from models.scoring import Counts, partial_counts, prf, strict_counts
 
@@ -119,6 +120,23 @@ def test_calibration_finds_how_often_scores_are_right() -> None:
     assert calibration.expected_error(raw, right) > 0.05
     assert calibration.expected_error(scores, right) < 0.03
     assert calibration.Calibration.from_json(found.as_json()) == found
+
+
+def test_calibration_finds_its_way_where_scores_crowd_at_the_top() -> None:
+    """An over-confident model says 0.99 of everything; half of it is wrong."""
+    raw = [0.985 + 0.014 * (index % 10) / 9 for index in range(400)]
+    right = [index % 2 == 0 for index in range(400)]
+    found = calibration.fit([P] * 400, raw, right)
+    scores = [found.score(P, score) for score in raw]
+    assert calibration.expected_error(scores, right) < 0.05
+
+
+def test_labels_nobody_looked_for_say_nothing_of_calibration() -> None:
+    """A corpus of diseases does not prove a dosage wrong."""
+    doc = Document("1", "fever 5 mg", (Gold(0, 5, P),), frozenset({P}))
+    found, right = correctness([doc], [[span(0, 5, P), span(6, 10, D)]])
+    assert [each.label for each in found] == [P]
+    assert right == [True]
 
 
 def test_few_entities_hardly_move_the_calibration() -> None:
