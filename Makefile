@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo run test judges test-train fuzz lint format golden bench kafka clean help
+.PHONY: demo run test judges test-train fuzz lint format docs golden bench kafka clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,10 @@ lint: $(STAMP) ## ruff, mypy, import-linter
 format: $(STAMP) ## let ruff lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP) ## write the tables in docs/ anew, from the code and the mapping tables
+	$(BIN)/python tools/write_settings_table.py
+	$(BIN)/python tools/write_mapping_doc.py
 
 golden: $(STAMP) ## write what comes out for each fixture anew; read the difference before you commit it
 	$(BIN)/python tools/write_golden.py

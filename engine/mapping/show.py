@@ -17,6 +17,7 @@ from engine.mapping.tables import Line, Table, TableSet
 
 _NAMES_FROM = "2.8.2"
 """The latest version that hl7apy has: it names the fields of all before it."""
+_REPETITIONS = re.compile(r"\[\d+\+?\]")
 _DEPTH = 3
 """A data type table may name others; so deep is looked. HL7 itself ends at subcomponents."""
 
@@ -67,8 +68,8 @@ def message_row(line: Line) -> dict[str, str]:
 
 
 def parse_place(text: str) -> tuple[str, int, tuple[int, ...]]:
-    """``PID``, ``PID-3`` or ``PID-3.4.2`` as (segment, field or 0, parts). Raises ExpressionError."""
-    text = text.strip().upper()
+    """``PID``, ``PID-3`` or ``PID-3.4.2`` as (segment, field or 0, parts); repetitions are all one. Raises ExpressionError."""
+    text = _REPETITIONS.sub("", text.strip().upper())
     if re.fullmatch(r"[A-Z][A-Z0-9]{2}", text):
         return text, 0, ()
     ref = parse_ref(text)
@@ -136,8 +137,9 @@ def _makers(tables: TableSet, name: str) -> Iterator[Line]:
 
 
 def _source(line: Line) -> Ref | None:
+    place = _REPETITIONS.sub("", line["source"])  # which repetitions of a field it takes is no other place
     try:
-        return parse_ref(line["source"]) if line["source"] else None
+        return parse_ref(place) if place else None
     except ExpressionError:
         return None
 
