@@ -116,6 +116,11 @@ class LocalKafka:
         """Kill it as a power cut would; what it had confirmed is in its log (and, here, the page cache)."""
         self._end(signal.SIGKILL)
 
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, SIGSTOP for example: a broker that stands still is not one that is gone."""
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def wait(self) -> int:
         """Wait until the process ends; its exit code."""
         return self._process.wait() if self._process else 0

@@ -78,7 +78,7 @@ class Run:
                 any number of processes.
             kafka: the log.
             publisher: started already, and stopped by the caller afterwards.
-            services: started after the stages, stopped before them.
+            services: started before the stages, stopped before them too.
             beside_loop: names of stages whose ``handle`` never awaits: large records go to a thread.
             jobs: coroutines to run beside; when one returns the run ends well, when one raises it has failed.
             on_ready: called once everything is started.
@@ -141,10 +141,12 @@ class Run:
     async def _start(self) -> None:
         await ensure_topics(self._kafka)
         await self._offsets.start()
-        await asyncio.gather(*(runner.start() for runner in self._runners))
+        # Services first: feeds need only the log, and after a crash the stages wait for their partitions until the
+        # session of the dead worker has timed out.
         for service in self._services:
             await service.start()
             self._started.append(service)
+        await asyncio.gather(*(runner.start() for runner in self._runners))
         log.info("running: %s", ", ".join(runner.stage.name for runner in self._runners) or "no stages")
 
     async def _stop(self, deadline: Deadline, jobs: Sequence[asyncio.Task[None]]) -> bool:

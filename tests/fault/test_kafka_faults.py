@@ -53,7 +53,7 @@ async def run_with(kafka, stage, refuses, count):
     async with KafkaPublisher(kafka, readers_of(kafka, [stage])) as publisher:
         await publisher.publish(numbered(count, keys=1))
         failing = Failing(publisher, refuses)
-        code = await asyncio.wait_for(Run([stage], kafka, failing).until_stopped(), 30)
+        code = await asyncio.wait_for(Run([stage], kafka, failing).until_stopped(), 100)
         return code, failing
 
 
@@ -103,7 +103,7 @@ async def test_records_trimmed_before_they_were_read_stop_the_engine(embedded, c
     stage = Stage()
 
     async def job(*_):
-        await asyncio.sleep(20)
+        await asyncio.sleep(120)
 
     assert await run(embedded, [stage], job) == ExitCode.LOG_GAP
     assert await committed(embedded) == 0
@@ -125,7 +125,7 @@ async def test_records_trimmed_while_nothing_more_comes_are_noticed_too(embedded
     stage = Stage()
 
     async def job(*_):
-        await asyncio.sleep(20)
+        await asyncio.sleep(120)
 
     assert await run(kafka, [stage], job) == ExitCode.LOG_GAP
     assert not stage.calls
@@ -189,7 +189,7 @@ async def test_a_handler_that_can_not_be_ended_is_left_behind_with_its_record(em
         small, large = numbered(8, keys=1), numbered(3, keys=1, size=2000)
         await publisher.publish([*small[:2], large[2], *small[3:]])
         code = await asyncio.wait_for(
-            Run([stage], kafka, publisher, beside_loop={"copy"}).until_stopped(), 30
+            Run([stage], kafka, publisher, beside_loop={"copy"}).until_stopped(), 100
         )
     assert code == ExitCode.TRY_AGAIN
     (letter,) = await read_topic(kafka, "dead.letters")
@@ -214,7 +214,7 @@ async def test_a_stage_that_finishes_nothing_ends_the_process(embedded):
 
     async def job(publisher, _):
         await publisher.publish(numbered(3))
-        await asyncio.sleep(60)
+        await asyncio.sleep(120)
 
     assert await run(kafka, [Stage(hang)], job) == ExitCode.TRY_AGAIN
     assert await committed(kafka) == 0
@@ -266,7 +266,7 @@ async def test_sigterm_lets_records_finish_that_can(embedded):
 
 async def test_a_blocked_event_loop_ends_the_process(embedded):
     """A handler that blocks the loop for ever can't be timed out: a thread ends the process, nothing is acknowledged."""
-    kafka = embedded.model_copy(update={"stall_timeout": 2})
+    kafka = embedded.model_copy(update={"stall_timeout": 4})
     await ensure_topics(kafka)
     async with KafkaPublisher(kafka) as publisher:
         await publisher.publish(numbered(1))
@@ -289,7 +289,7 @@ async def test_a_broker_that_vanishes_ends_the_worker():
             await worker.ready()
             await worker.begun(2)
             broker.stop()
-            code, errors = await worker.ended(60)
+            code, errors = await worker.ended()
     assert code == ExitCode.TRY_AGAIN, errors
     assert "000" not in errors, "a record's value stands in the log"
 
@@ -305,7 +305,7 @@ async def test_publishing_without_a_broker_is_an_error_that_says_what_to_do():
             started = time.monotonic()
             with pytest.raises(PublishError) as caught:
                 await publisher.publish(numbered(1))
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 20
     assert caught.value.retryable
     assert caught.value.action
 
@@ -348,4 +348,4 @@ async def test_the_end_of_the_embedded_broker_ends_the_run():
         await ensure_topics(kafka)
         async with KafkaPublisher(kafka) as publisher:
             run_ = Run([Stage()], kafka, publisher, jobs=[broker.watch()], on_ready=broker._process.kill)
-            assert await asyncio.wait_for(run_.until_stopped(), 30) == ExitCode.TRY_AGAIN
+            assert await asyncio.wait_for(run_.until_stopped(), 100) == ExitCode.TRY_AGAIN

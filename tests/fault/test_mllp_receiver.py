@@ -90,7 +90,7 @@ async def test_receiver_that_hangs():
     """A verdict that does not come in time is no verdict: no acknowledgement, the connection closes."""
     async with serving(Held(), answer_timeout=0.2) as server, connected(server) as client:
         await client.send(frame(message(1)))
-        assert await client.answer(within=2.0) is None
+        assert await client.answer() is None
         await until(lambda: server.stats["ended_receiver_timeout"] == 1)
 
 
@@ -104,7 +104,7 @@ async def test_receiver_whose_call_is_cancelled():
 
     async with serving(Cancelled()) as server, connected(server) as client:
         await client.send(frame(message(1)))
-        assert await client.answer(within=2.0) is None
+        assert await client.answer() is None
         await until(lambda: server.stats["ended_receiver_failed"] == 1)
 
 
@@ -130,7 +130,7 @@ async def test_answer_that_would_break_its_frame():
 
     async with serving(Odd()) as server, connected(server) as client:
         await client.send(frame(message(1)))
-        assert await client.answer(within=2.0) is None
+        assert await client.answer() is None
 
 
 async def test_no_more_frames_under_way_than_the_pipeline():
@@ -166,7 +166,7 @@ async def test_no_more_bytes_held_than_the_limit():
 
 async def test_full_memory_of_half_frames_frees_itself():
     """Clients that fill the memory with frames they never finish are sent away, and others get their turn."""
-    settings = {"max_held_bytes": 300_000, "max_frame_bytes": 300_000, "frame_timeout": 0.4}
+    settings = {"max_held_bytes": 300_000, "max_frame_bytes": 300_000, "frame_timeout": 1.5}
     receiver = Accepting()
     async with serving(receiver, **settings) as server, contextlib.AsyncExitStack() as stack:
         for _ in range(4):
@@ -181,11 +181,11 @@ async def test_full_memory_of_half_frames_frees_itself():
 async def test_waiting_for_us_is_not_idle():
     """A client is not sent away as idle while it waits for an answer that we owe it; nor do we spin meanwhile."""
     receiver = Held()
-    async with serving(receiver, idle_timeout=0.1) as server, connected(server) as client:
+    async with serving(receiver, idle_timeout=0.6) as server, connected(server) as client:
         await client.send(frame(message(1)))
         begun = time.process_time()
-        await asyncio.sleep(0.5)
-        assert time.process_time() - begun < 0.25
+        await asyncio.sleep(1.5)
+        assert time.process_time() - begun < 0.5
         receiver.release.set()
         assert await client.answer() == ("AA", "1")
         assert await client.answer() is None
@@ -216,7 +216,7 @@ async def test_stop_does_not_wait_for_a_frame_that_never_ends():
     async with serving(receiver) as server, connected(server) as client:
         await client.send(b"\x0b" + message("half"))
         await until(lambda: server.stats["bytes_held"] > 0)
-        assert await server.stop(0.6) == 0
+        assert await server.stop(3.0) == 0
         assert receiver.broken == [("stopped", message("half"))]
 
 

@@ -12,7 +12,7 @@ from adapters.mllp.sender import MllpSender
 from engine.errors import FramingError
 from engine.hl7v2.mllp import FrameReader
 
-FAST = {"send_ack_timeout": 0.3, "send_backoff": 0.01, "send_backoff_max": 0.02, "write_timeout": 0.5}
+FAST = {"send_ack_timeout": 30.0, "send_backoff": 0.01, "send_backoff_max": 0.02, "write_timeout": 0.5}
 
 
 @contextlib.asynccontextmanager
@@ -70,10 +70,10 @@ async def test_late_answer_is_never_taken_for_the_next_message():
 
     def late_then_prompt(payload, nth):
         if control_id_of(payload) == "slow":
-            yield 0.5
+            yield 1.5
         yield frame(acknowledgement(control_id_of(payload), "AE" if nth == 1 else "AA"))
 
-    async with sending_to(late_then_prompt) as sender:
+    async with sending_to(late_then_prompt, send_ack_timeout=1.0) as sender:
         with pytest.raises(AckTimeoutError) as caught:
             await sender.send(message("slow"))
         assert caught.value.retryable
@@ -87,13 +87,13 @@ async def test_same_message_again_after_a_time_out():
 
     def late_once(payload, nth):
         if nth == 1:
-            yield 0.5
+            yield 1.5
         yield frame(acknowledgement(control_id_of(payload), "AE" if nth == 1 else "AA"))
 
-    async with sending_to(late_once) as sender:
+    async with sending_to(late_once, send_ack_timeout=1.0) as sender:
         with pytest.raises(AckTimeoutError):
             await sender.send(message("M"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.7)
         assert (await sender.send(message("M"))).code == "AA"
 
 
@@ -191,7 +191,7 @@ async def test_time_out_of_one_message_fails_its_companions():
     def never(payload, nth):
         yield from ()
 
-    async with sending_to(never, send_window=3) as sender:
+    async with sending_to(never, send_window=3, send_ack_timeout=0.3) as sender:
         results = await asyncio.gather(*(sender.send(message(n)) for n in range(3)), return_exceptions=True)
     kinds = {type(result) for result in results}
     assert AckTimeoutError in kinds
@@ -208,7 +208,7 @@ async def test_receiver_that_hangs_up_instead_of_answering():
         else:
             yield from accept(payload)
 
-    async with sending_to(hang_up_once, send_ack_timeout=5.0) as sender:
+    async with sending_to(hang_up_once) as sender:
         with pytest.raises(LinkLostError):
             await sender.send(message(1))
         assert (await sender.send(message(2))).accepted
@@ -249,7 +249,7 @@ async def test_answer_in_broken_framing():
     def unframed(payload, nth):
         yield acknowledgement(control_id_of(payload)) + b"\x1c\r"
 
-    async with sending_to(unframed, send_ack_timeout=5.0) as sender:
+    async with sending_to(unframed) as sender:
         with pytest.raises(LinkLostError):
             await sender.send(message(1))
 
@@ -282,7 +282,7 @@ async def test_release_2_negative_commit():
     def refuse(payload, nth):
         yield b"\x0b\x15\x1c\r"
 
-    async with sending_to(refuse, send_ack_timeout=5.0) as sender:
+    async with sending_to(refuse) as sender:
         with pytest.raises(LinkLostError):
             await sender.send(message(1))
 
@@ -313,7 +313,7 @@ async def test_receiver_that_comes_up_late():
     """A receiver that starts while the sender tries gets the message on that same send."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    async with MllpSender("127.0.0.1", port, settings=limits(**FAST | {"send_attempts": 50})) as sender:
+    async with MllpSender("127.0.0.1", port, settings=limits(**FAST | {"send_attempts": 2000})) as sender:
         sending = asyncio.create_task(sender.send(message(1)))
         await asyncio.sleep(0.1)
         async with serving(Accepting(), port=port):
@@ -342,7 +342,7 @@ async def test_close_fails_what_still_waits():
     def never(payload, nth):
         yield from ()
 
-    async with sending_to(never, send_ack_timeout=5.0) as sender:
+    async with sending_to(never) as sender:
         waiting = asyncio.create_task(sender.send(message(1)))
         await asyncio.sleep(0.05)
         await sender.close()

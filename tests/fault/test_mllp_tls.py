@@ -44,7 +44,7 @@ def listening(pki, **settings):
 
 def sender_to(server, tls):
     return MllpSender(
-        "127.0.0.1", server.port, tls=tls, settings=limits(send_attempts=1, send_ack_timeout=2.0)
+        "127.0.0.1", server.port, tls=tls, settings=limits(send_attempts=1, send_ack_timeout=30.0)
     )
 
 
@@ -91,7 +91,7 @@ async def test_client_with_certificate_is_let_in(pki):
 
 async def test_plain_client_and_silent_client_on_a_tls_port(pki):
     """Who does not shake hands is counted, sent away in time, and holds a place only until then."""
-    async with listening(pki, tls_handshake_timeout=0.3, max_connections=2) as server:
+    async with listening(pki, tls_handshake_timeout=2.0, max_connections=2) as server:
         _, silent = await asyncio.open_connection("127.0.0.1", server.port)
         _, plain = await asyncio.open_connection("127.0.0.1", server.port)
         plain.write(b"\x0bMSH|^~\\&|\x1c\r")

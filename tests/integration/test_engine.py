@@ -3,96 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import re
 import signal
-import socket
-import sys
 from collections import Counter, defaultdict
-from typing import Self
 
 import aiohttp
 import pytest
+from kafka.engine import Process, kafka_variables, outcomes
 from kafka.support import until
 
 from adapters.kafka.reader import read_topic
 from adapters.mllp.sender import MllpSender
 from adapters.replay.generate import generate
 from adapters.replay.player import generated, play
-from adapters.replay.sinks import Fate, MllpSink
+from adapters.replay.sinks import Fate
 from engine.hl7v2 import er7
-from engine.settings import Mllp
 
 pytest_plugins = ("kafka.plugin",)
 
 SEED = 7
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Process:
-    """``wardstream run`` in a process of its own."""
-
-    def __init__(self, *arguments: str, **settings: object) -> None:
-        self.mllp_port, self.http_port = free_port(), free_port()
-        self._arguments = arguments
-        self._env = {
-            **os.environ,
-            "WARDSTREAM_MLLP__PORT": str(self.mllp_port),
-            "WARDSTREAM_HTTP__PORT": str(self.http_port),
-            "WARDSTREAM_MLLP__FEED": "wards",
-            "WARDSTREAM_OBSERVABILITY__AUDIT_KEY": "test",
-            **{name: str(value) for name, value in settings.items()},
-        }
-        self.errors = b""
-
-    async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from adapters.cli import main; main()",
-            "run",
-            *self._arguments,
-            env=self._env,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        self._reading = asyncio.create_task(self._read())
-        await until(lambda: b"console and POST" in self.errors or self._process.returncode is not None, 60)
-        assert self._process.returncode is None, self.errors.decode()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.end(signal.SIGTERM)
-
-    async def _read(self) -> None:
-        assert self._process.stderr is not None
-        while line := await self._process.stderr.readline():
-            self.errors += line
-
-    async def end(self, number: int) -> int:
-        if self._process.returncode is None:
-            self._process.send_signal(number)
-        code = await asyncio.wait_for(self._process.wait(), 40)
-        await self._reading
-        return code
-
-    def sender(self) -> MllpSink:
-        return MllpSink("127.0.0.1", self.mllp_port, Mllp(send_attempts=1))
-
-
-def kafka_variables(kafka) -> dict[str, object]:
-    quick = {"commit_interval": 0.3, "session_timeout": 6, "rebalance_drain": 2, "shutdown_timeout": 10}
-    chosen = {"brokers": kafka.brokers, "prefix": kafka.prefix, "partitions": 4, **quick}
-    return {f"WARDSTREAM_KAFKA__{name.upper()}": value for name, value in chosen.items()}
-
-
-async def outcomes(kafka) -> list[dict]:
-    return [json.loads(r.value) for r in await read_topic(kafka, "outcomes")]
+async def all_notes_read(kafka) -> bool:
+    """Whether the note reader has caught up."""
+    notes = await read_topic(kafka, "notes.clinical")
+    return len(notes) == len(await read_topic(kafka, "inference.audit"))
 
 
 @pytest.mark.kafka
@@ -111,7 +46,7 @@ async def test_engine_killed_in_mid_stream_loses_nothing(real_kafka):
     async with Process(**variables) as first:
         sink = first.sender()
         playing = asyncio.create_task(play(stream, sink, rate=120, on_answer=on_answer))
-        await until(lambda: len(acknowledged) > 90, 60)
+        await until(lambda: len(acknowledged) > 90)
         await first.end(signal.SIGKILL)
         await playing
         await sink.close()
@@ -129,7 +64,7 @@ async def test_engine_killed_in_mid_stream_loses_nothing(real_kafka):
         async def all_there() -> bool:
             return wanted <= {o["source"]["control_id"] for o in await outcomes(real_kafka)}
 
-        for _ in range(120):
+        for _ in range(240):
             if await all_there():
                 break
             await asyncio.sleep(0.5)
@@ -170,15 +105,14 @@ async def test_full_path_on_a_real_broker(real_kafka):
             async with session.post(f"{url}/fhir", data=b"no json") as reply:
                 assert reply.status == 400
                 assert (await reply.json(content_type=None))["resourceType"] == "OperationOutcome"
-            for _ in range(60):
-                if len(await outcomes(real_kafka)) >= 91:
+            for _ in range(240):
+                if len(await outcomes(real_kafka)) >= 91 and await all_notes_read(real_kafka):
                     break
                 await asyncio.sleep(0.5)
             async with session.get(f"{url}/metrics") as reply:
                 assert re.search(r"wardstream_mllp_wards_frames 91\.0", await reply.text())
             async with session.get(f"{url}/health/ready") as reply:
                 assert reply.status == 200
-        await asyncio.sleep(2)
         assert await engine.end(signal.SIGTERM) == 0, engine.errors.decode()
     counted = {
         t: len(await read_topic(real_kafka, t))

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections import defaultdict
 from datetime import UTC, datetime
 
@@ -254,37 +255,41 @@ async def test_ticks_are_published_and_one_comes_at_the_end(embedded):
 
 
 async def test_a_large_record_does_not_stop_the_event_loop(embedded):
-    """While a stage computes on a large record in its thread, others are served: the loop answers within a blink."""
+    """While a stage computes on a large record in its thread, the loop goes on and others are served."""
     kafka = embedded.model_copy(update={"beside_over_bytes": 1000})
-    longest = 0.0
+    computing = False
+    turns = 0
 
     class Computing(Stage):
         async def handle(self, record):
+            nonlocal computing
             if len(record.value) > 1000:
-                end = datetime.now(UTC).timestamp() + 1.5
-                while datetime.now(UTC).timestamp() < end:
+                computing = True
+                end = time.monotonic() + 1.5
+                while time.monotonic() < end:
                     sum(range(1000))
+                computing = False
             return await super().handle(record)
 
     stage = Computing()
 
     async def job(publisher, _):
-        nonlocal longest
+        nonlocal turns
         await publisher.publish([*numbered(1, size=2000), *numbered(5)])
-        loop = asyncio.get_running_loop()
         while len(stage.calls) < 6:
-            started = loop.time()
             await asyncio.sleep(0.01)
-            longest = max(longest, loop.time() - started)
+            turns += computing
 
     assert await run(kafka, [stage], job, beside_loop={"copy"}) == 0
     assert await count_on(kafka, TARGET) == 6
-    assert longest < 1.0
+    # Counted, not timed: a busy machine makes turns rare, a blocked loop has none.
+    assert turns > 3
 
 
 async def test_a_slow_partition_does_not_stop_the_others(embedded):
     """While one partition waits for its slow record, all others are read to the end."""
-    kafka = embedded.model_copy(update={"in_flight": 4, "fetch_max_records": 16, "stream_buffer": 4})
+    limits = {"in_flight": 4, "fetch_max_records": 16, "stream_buffer": 4, "handler_timeout": 200}
+    kafka = embedded.model_copy(update=limits)
     go_on = asyncio.Event()
 
     async def block(record):

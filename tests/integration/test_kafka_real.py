@@ -120,7 +120,7 @@ async def test_records_deleted_before_they_were_read_stop_the_stage(real_kafka):
     again = Stage()
 
     async def wait(*_):
-        await asyncio.sleep(25)
+        await asyncio.sleep(120)
 
     assert await run(real_kafka, [again], wait) == ExitCode.LOG_GAP
     assert not again.calls

@@ -29,7 +29,7 @@ class Service:
 
 async def ended(kafka, stages=(), **options):
     async with KafkaPublisher(kafka) as publisher:
-        return await asyncio.wait_for(Run(stages, kafka, publisher, **options).until_stopped(), 40)
+        return await asyncio.wait_for(Run(stages, kafka, publisher, **options).until_stopped(), 150)
 
 
 async def nothing():
@@ -114,4 +114,4 @@ async def test_health_tells_what_is_in_hand(embedded):
             await until(lambda: run.health()[0].in_hand == 0)
 
         run = Run([stage], embedded, publisher, jobs=[job()])
-        assert await asyncio.wait_for(run.until_stopped(), 40) == ExitCode.OK
+        assert await asyncio.wait_for(run.until_stopped(), 150) == ExitCode.OK

@@ -73,10 +73,10 @@ async def test_overload_is_waited_for_no_longer_than_one_try_may_take():
         raise OverloadedError("full", action="wait")
 
     started = time.monotonic()
-    stage, found = await handled(act, KAFKA.model_copy(update={"handler_timeout": 0.3}))
+    stage, found = await handled(act, KAFKA.model_copy(update={"handler_timeout": 1.5}))
     assert stage.calls > 4
     assert found.dead
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
 
 
 async def test_a_stages_own_time_out_is_not_taken_for_ours():
@@ -131,8 +131,8 @@ async def test_a_stage_beside_the_loop_is_never_entered_twice():
 
 async def test_records_behind_a_slow_one_are_not_blamed_for_it():
     """Their time starts with their own turn: waiting for a slow neighbour is no time-out."""
-    stage = Counting(0.4)
-    caller = BesideLoop(stage, 0.6, over_bytes=10)
+    stage = Counting(1.0)
+    caller = BesideLoop(stage, 2.5, over_bytes=10)
     await asyncio.gather(*(caller.handle(record(n, 100)) for n in range(3)))
     caller.close()
 

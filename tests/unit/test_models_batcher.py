@@ -83,7 +83,7 @@ async def test_a_row_longer_than_the_budget_runs_alone(model: Model, threads: Th
 async def test_a_full_batch_does_not_wait(model: Model, threads: ThreadPoolExecutor) -> None:
     """The wait is for company only: what is full goes at once."""
     batcher = made(model, threads, batch_wait=30.0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         await asyncio.gather(batcher.submit([row(60)]), batcher.submit([row(60)]))
 
 
@@ -140,7 +140,7 @@ async def test_a_bug_in_the_model_reaches_the_callers(threads: ThreadPoolExecuto
     def run(rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         raise KeyError("a fault")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         with pytest.raises(KeyError):
             await Batcher(run, threads, Limits(100, 0.01, 1000)).submit([row(5)])
 
@@ -167,6 +167,6 @@ def test_it_works_in_one_event_loop_after_another(model: Model, threads: ThreadP
 async def test_rows_that_must_run_alone_do(model: Model, threads: ThreadPoolExecutor) -> None:
     """Dynamic int8: a batch of one each, and nobody waits for company."""
     batcher = Batcher(model, threads, Limits(1000, 30.0, 1000, rows=1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(25):
         await batcher.submit([row(5), row(6)])
     assert model.batches == [[5], [6]]
