@@ -210,6 +210,7 @@ class HttpServer:
         health = self._run.health() if self._run else []
         body: dict[str, Any] = {
             "counts": dict(watching.counts),
+            "since": watching.since.isoformat(),
             "behind": watching.behind,
             "embedded": self._kafka.embedded,
             "stages": [
@@ -230,6 +231,7 @@ class HttpServer:
     async def _page(self, _request: web.Request) -> web.Response:
         page = resources.files("adapters.http").joinpath("console.html").read_text("utf-8")
         policy = (
-            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})

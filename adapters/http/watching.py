@@ -23,6 +23,8 @@ KEPT = 200
 """Lines of each kind kept for the page; a person reads no more."""
 LOOK_BACK = timedelta(hours=1)
 """How far back a fresh console reads on a real broker."""
+READ_AGAIN = timedelta(minutes=1)
+"""Partitions are not read at one pace: so much before the latest record one of them may have got to."""
 RETRY_SECONDS = 5.0
 """Pause after reading failed; the page says that it is behind."""
 
@@ -39,7 +41,10 @@ class Watching:
         self.dead_letters: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.drift: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.counts: Counter[str] = Counter()
+        self.since = datetime.now(UTC) - LOOK_BACK
         self.behind = ""
+        self._reached = self.since
+        self._next: dict[tuple[str, int], int] = {}
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._follow())
@@ -53,7 +58,8 @@ class Watching:
     async def _follow(self) -> None:
         while True:
             try:
-                since = datetime.now(UTC) - LOOK_BACK
+                # After an outage a little is read again, and what was counted is known by its offset.
+                since = self._reached - READ_AGAIN
                 async with KafkaReader(self._kafka, _TOPICS, since=since) as reader:
                     self.behind = ""
                     async for record in reader.tail():
@@ -64,6 +70,11 @@ class Watching:
             await asyncio.sleep(RETRY_SECONDS)
 
     def _take(self, record: Record) -> None:
+        place = record.topic, record.partition
+        if record.offset < self._next.get(place, 0):
+            return
+        self._next[place] = record.offset + 1
+        self._reached = max(self._reached, record.timestamp)
         try:
             if record.topic == "dead.letters":
                 letter = dead.read(record)
@@ -80,6 +91,8 @@ class Watching:
                     }
                 )
                 self.counts["dead letters"] += 1
+                if not letter.topic:  # the edge kept it: it was never accepted, hence has no outcome
+                    self.counts["refused"] += 1
             elif record.topic == "drift.events":
                 event = json.loads(record.value)
                 self.drift.appendleft({"at": event["time"], **event["data"]})
