@@ -116,7 +116,7 @@ class LocalKafka:
         """Kill it as a power cut would; what it had confirmed is in its log (and, here, the page cache)."""
         self._end(signal.SIGKILL)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         """Send it a signal, SIGSTOP for example: a broker that stands still is not one that is gone."""
         if self._process is not None:
             self._process.send_signal(number)

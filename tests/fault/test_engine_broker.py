@@ -50,11 +50,11 @@ async def test_a_frozen_broker_costs_feeds_an_ae_and_nothing_else(killable_kafka
         MllpSender("127.0.0.1", engine.mllp_port, settings=PATIENT_SENDER) as sender,
     ):
         before = [await sender.send(payload) for payload in STREAM[:20]]
-        node.signal(signal.SIGSTOP)
+        node.send(signal.SIGSTOP)
         try:
             refused = [await sender.send(payload) for payload in STREAM[20:22]]
         finally:
-            node.signal(signal.SIGCONT)
+            node.send(signal.SIGCONT)
         async with asyncio.timeout(100):
             while (await sender.send(STREAM[22])).code != "AA":
                 pass  # the publisher finds its way back by itself
