@@ -19,7 +19,7 @@ from engine.hl7v2 import er7
 from engine.hl7v2.ack import Header, read_header
 from engine.hl7v2.batch import split
 from engine.keys import patient_key
-from engine.mapping.naming import Naming, choose_patient_identifier
+from engine.mapping.naming import Naming, choose_patient_identifier, sender_of
 from engine.records import Issue
 from engine.settings import Read
 
@@ -84,7 +84,7 @@ class Intake:
         pid = message.first("PID")
         if pid is None:
             return feed
-        facility = message.msh.text(4) or message.msh.text(3) or feed
+        facility = sender_of(message, profile.name)
         for number in (3, 2, 4):
             node = choose_patient_identifier(pid.repetitions(number))
             if node is not None:

@@ -16,11 +16,14 @@ from zoneinfo import ZoneInfo
 _DTM = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)"
     r"(?:(?P<hour>\d\d)(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?)?)?)?)?"
-    r"(?P<offset>[+-]\d{4})?"
+    r"(?P<offset>[+-]\d{4})?",
+    re.ASCII,
 )
 _ISO = re.compile(
-    r"(\d{4})-(\d\d)(?:-(\d\d))?(?:[T ](\d\d):?(\d\d)?(?::?(\d\d)(\.\d{1,9})?)?)?\s*(Z|[+-]\d\d:?\d\d)?"
+    r"(\d{4})-(\d\d)(?:-(\d\d))?(?:[T ](\d\d):?(\d\d)?(?::?(\d\d)(\.\d{1,9})?)?)?\s*(Z|[+-]\d\d:?\d\d)?",
+    re.ASCII,
 )
+_ISO_BASIC = re.compile(r"(\d{8})T?((?:\d\d){1,3}(?:\.\d{1,9})?)(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _MAX_OFFSET_MINUTES = 14 * 60
 """No zone on Earth is further from UTC."""
 
@@ -82,6 +85,8 @@ def _with_time(parts: dict[str, str | None], day_text: str, zone: ZoneInfo, doub
     hour, minute, second = (int(parts[k] or 0) for k in ("hour", "minute", "second"))
     if hour == 24 and minute == 0 and second == 0:
         # Midnight at the end of the day, as ISO 8601 allows and some systems write.
+        if day_text == date.max.isoformat():
+            return None
         day_text = (date.fromisoformat(day_text) + timedelta(days=1)).isoformat()
         hour, doubt = 0, "24h"
     if hour > 23 or minute > 59 or second > 60:
@@ -115,7 +120,9 @@ def zone_offset(local: datetime, zone: ZoneInfo) -> tuple[str, str]:
 
 def parse_clock(text: str) -> str | None:
     """An HL7 TM value (``HHMM[SS[.S]]``) as FHIR time; None when it is none."""
-    match = re.fullmatch(r"(\d\d)(?::?(\d\d)(?::?(\d\d)(\.\d{1,9})?)?)?(?:[+-]\d{4})?", text.strip())
+    match = re.fullmatch(
+        r"(\d\d)(?::?(\d\d)(?::?(\d\d)(\.\d{1,9})?)?)?(?:[+-]\d{4})?", text.strip(), re.ASCII
+    )
     if match is None:
         return None
     hour, minute, second = (int(match[n] or 0) for n in (1, 2, 3))
@@ -140,6 +147,10 @@ def _exists(year: str, month: str | None, day: str | None) -> bool:
 
 
 def _from_iso(text: str) -> str | None:
+    """ISO 8601 spelling in HL7's, also the basic form (``20260101T0930Z``); None when it is neither."""
+    if basic := _ISO_BASIC.fullmatch(text):
+        day, clock, offset = basic.groups()
+        return f"{day}{clock}{'+0000' if offset == 'Z' else (offset or '').replace(':', '')}"
     match = _ISO.fullmatch(text)
     if match is None:
         return None

@@ -11,14 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from engine.hl7v2.tree import NULL, Leaf, Node, child, first_leaf
+from engine.hl7v2.tree import NULL, Leaf, Message, Node, child, first_leaf
 from engine.mapping.codes import is_oid, safe
 from engine.mapping.tables import Line
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
-PATIENT_TYPES = ("MR", "PI", "PT", "NI", "SS", "PN")
-"""Identifier types (table 0203) that name a patient, best first: the hospital's own number before the state's."""
+PATIENT_TYPES = ("MR", "PI", "PT", "NI", "NRIC", "FIN", "SS", "PN")
+"""Identifier types (table 0203, and Singapore's) that name a patient, best first: the hospital's own before the state's."""
 
 
 class Naming:
@@ -71,13 +71,18 @@ class Naming:
         """System of an identifier that names no authority: the sender's own numbers of that kind."""
         return f"{self.base}sender:{safe(facility) or 'unknown'}:{safe(what)}"
 
+    def of_type(self, kind: str) -> str:
+        """System of numbers that one authority alone issues, by their type (``type:NRIC``); "" for any other."""
+        return self._known.get(f"TYPE:{kind.upper()}", "") if kind else ""
+
     def cx(self, node: Node, facility: str, what: str = "") -> tuple[str, str] | None:
         """(system, value) of a CX; None when it has no value."""
         value = plain(child(node, 1))
         if not value:
             return None
-        kind = what or plain(child(node, 5)) or "id"
-        return self.hd_system(child(node, 4)) or self.sender_system(facility, kind), value
+        kind = plain(child(node, 5))
+        system = self.of_type(kind) or self.hd_system(child(node, 4))
+        return system or self.sender_system(facility, what or kind or "id"), value
 
     def ei(self, node: Node, facility: str, what: str) -> tuple[str, str] | None:
         """(system, value) of an EI: its authority stands in EI.2 to EI.4."""
@@ -86,6 +91,17 @@ class Naming:
             return None
         system = self.system(*(plain(child(node, n)) for n in (2, 3, 4)))
         return system or self.sender_system(facility, what), value
+
+
+def sender_of(message: Message, feed: str) -> str:
+    """Who numbers what names no authority: the sending facility, else the application within its feed.
+
+    Two hospitals may send with one product's name in MSH-3 and nothing in MSH-4; their feeds tell them apart.
+    """
+    application = message.msh.text(3)
+    if message.msh.text(4) or not application:
+        return message.msh.text(4) or feed
+    return application if feed == "default" else f"{feed}:{application}"
 
 
 def plain(node: Node) -> str:

@@ -12,7 +12,7 @@ from engine.hl7v2.structure import UNBOUNDED, Group, Structured
 from engine.hl7v2.tree import EMPTY, Leaf, Message, Node, Segment, leaves
 from engine.keys import resource_id
 from engine.mapping.expressions import Getter, text_of
-from engine.mapping.naming import choose_patient_identifier
+from engine.mapping.naming import choose_patient_identifier, sender_of
 from engine.mapping.paths import Items, merge
 from engine.records import Issue, Severity
 
@@ -68,7 +68,7 @@ class Run:
         self.profile = profile
         self.zone = profile.zone
         self.naming, self.systems = mapper.names_for(profile)
-        self.facility = message.msh.text(4) or message.msh.text(3) or profile.name
+        self.facility = sender_of(message, profile.name)
         self.issues: list[Issue] = []
         self.instances: list[Instance] = []
         self.by_name: dict[str, list[Instance]] = {}

@@ -29,6 +29,7 @@ from engine.mapping.convert.timing import duration, duration_parts, later, minut
 from engine.mapping.convert.translate import translated
 from engine.mapping.convert.types import (
     coding_system,
+    cx_system,
     ei_system,
     hd_system,
     hex_data,
@@ -42,6 +43,10 @@ from engine.mapping.convert.types import (
 
 FUNCTIONS: dict[str, Converter] = {
     "HD-system": hd_system,
+    "CX-system": cx_system(),
+    "CX-visit-system": cx_system("visit"),
+    "CX-order-system": cx_system("order"),
+    "CX-practitioner-system": cx_system("practitioner"),
     "EI-system": ei_system,
     "CNN-system": system_of(9),
     "media-type": media_type,

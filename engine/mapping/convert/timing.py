@@ -233,10 +233,15 @@ def later(start: Getter, units: Getter | None = None) -> Converter:
         begin = parse_moment(text_of(start(node, segment, run)), run.zone)
         if seconds is None or begin is None or not begin.has_time or not NUMBER.fullmatch(number):
             return None
+        try:
+            end = moved(begin.fhir, timedelta(seconds=float(Decimal(number) * seconds)))
+        except OverflowError:
+            run.refuse(node, "invalid: it leads beyond any year that a date can have")
+            return None
         run.use_all(node)
         if unit_node is not None and isinstance(unit_node, Leaf):
             run.use_all(unit_node)
-        return moved(begin.fhir, timedelta(seconds=float(Decimal(number) * seconds)))
+        return end
 
     return convert
 

@@ -41,6 +41,22 @@ def _authority(node: Node, parts: tuple[int, int, int], run: Run) -> str | None:
     return system
 
 
+def cx_system(what: str = "") -> Converter:
+    """System of a CX, as :meth:`Naming.cx` has it: what makes the id of a resource stands in its identifier."""
+
+    def convert(node: Node, _segment: Segment, run: Run) -> str | None:
+        kind = plain(child(node, 5))
+        if not plain(child(node, 1)):
+            return _authority(child(node, 4), (1, 2, 3), run)
+        known = run.naming.of_type(kind)
+        if known:
+            return known
+        told = _authority(child(node, 4), (1, 2, 3), run)
+        return told or run.naming.sender_system(run.facility, what or kind or "id")
+
+    return convert
+
+
 def sender_system(what: str) -> Converter:
     """System of a number without authority: the sender's own. The node is the number itself and is not used up."""
 
