@@ -210,7 +210,10 @@ def _place_details(node: Node, place: dict[str, Any], run: Run) -> None:
         run.use_all(child(kind, 1))
     found = run.naming.ei(number, run.facility, "location")
     if found:
-        identifier = {"system": found[0], "value": found[1]}
+        identifier: dict[str, Any] = {"system": found[0], "value": found[1]}
+        if plain(child(number, 2)):
+            identifier["assigner"] = {"display": plain(child(number, 2))}
+            run.use_all(child(number, 2))
         if identifier not in place["identifier"]:
             place["identifier"].append(identifier)
         run.use_all(child(number, 1))
