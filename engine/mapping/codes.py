@@ -16,6 +16,7 @@ V2_TABLES_VERSION = "v2_8_2"
 """The v2 tables only grow, so the latest that hl7apy has knows the codes of all versions before."""
 
 V2_SYSTEM = "http://terminology.hl7.org/CodeSystem/v2-"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _OID = re.compile(r"[0-2](\.(0|[1-9]\d*))+")
 
 
@@ -113,8 +114,8 @@ class Systems:
             return V2_SYSTEM + match[1]
         if _OID.fullmatch(name):
             return f"urn:oid:{name}"
-        if re.match(r"(?:https?://|urn:)\S+$", name):
-            return name
+        if uri := well_formed(name):
+            return uri
         slug = safe(name)
         if name.upper() in {"L", "LOCAL"} or name.startswith("99"):
             return f"{self._base}codesystem:{safe(owner)}:{slug}"
@@ -127,6 +128,22 @@ def safe(text: str) -> str:
         c if c.isascii() and (c.isalnum() or c in "-._") else "".join(f"%{b:02X}" for b in c.encode("utf-8"))
         for c in text.strip()
     )
+
+
+def well_formed(text: str) -> str:
+    """A web address or URN, a UUID in lower case as R4 wants it; "" for anything else, ``urn:oid:`` of no OID too."""
+    if not re.fullmatch(r"(?:https?://|urn:)[^\s\x00-\x1f]+", text):
+        return ""
+    scheme, _, rest = text.rpartition(":")
+    if scheme.lower() == "urn:oid":
+        return f"urn:oid:{rest}" if is_oid(rest) else ""
+    if scheme.lower() == "urn:uuid":
+        return f"urn:uuid:{rest.lower()}" if is_uuid(rest) else ""
+    return text
+
+
+def is_uuid(text: str) -> bool:
+    return bool(_UUID.fullmatch(text))
 
 
 def is_oid(text: str) -> bool:

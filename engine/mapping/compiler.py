@@ -38,6 +38,7 @@ Shape = tuple[bool, ...]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _TIMES = frozenset({"date", "dateTime", "instant", "time"})
+_URIS = frozenset({"uri", "url", "canonical", "oid", "uuid"})
 _WHOLE_FIELD = ("joined", "text-line", "lines", "concept-text")
 """Functions that take all components of a field into one text."""
 _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -50,6 +51,7 @@ _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
 """Fixed values that are no text in JSON: how they are written, and what reads them."""
 MAX_SHAPES = 512
 """Shapes of a segment or component list that a table remembers; feeds send a handful, an attacker any number."""
+_CORRECT_ID = "Ask the sender to send a valid one, or map the authority."
 _SEPARATOR = "\x1f"
 _ID_PARTS = "Use cx(), ei(), eip(), code(), text(), raw(), ref(), identifier() or fixed()."
 _BEFORE = "[before]"
@@ -162,6 +164,10 @@ class Rule:
             assert found is not None
             run.use_all(found)
             text = text.replace("{" + name + "}", value)
+        if self.target.type in _URIS and text.startswith(("urn:oid:", "urn:uuid:")):
+            stated, text = text, run.naming.urn(text)
+            if text.lower() != stated.lower():
+                run.warn("invalid-urn", node, "The value is no OID or UUID, as its kind says", _CORRECT_ID)
         return text
 
 

@@ -8,14 +8,11 @@ says, the universal id as a URN, a stated URN with the local name.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine.hl7v2.tree import NULL, Leaf, Message, Node, child, first_leaf
-from engine.mapping.codes import is_oid, safe
+from engine.mapping.codes import is_oid, is_uuid, safe, well_formed
 from engine.mapping.tables import Line
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 PATIENT_TYPES = ("MR", "PI", "PT", "NI", "NRIC", "FIN", "SS", "PN")
 """Identifier types (table 0203, and Singapore's) that name a patient, best first: the hospital's own before the state's."""
@@ -50,18 +47,22 @@ class Naming:
         if universal:
             if kind.upper() in {"ISO", ""} and is_oid(universal):
                 return f"urn:oid:{universal}", (2, 3)
-            if kind.upper() in {"UUID", "GUID"} and _UUID.fullmatch(universal):
+            if kind.upper() in {"UUID", "GUID"} and is_uuid(universal):
                 return f"urn:uuid:{universal.lower()}", (2, 3)
-            if re.match(r"(?:https?|urn):\S+$", universal):
-                return universal, (2,)
+            if uri := well_formed(universal):
+                return uri, (2,)
             return f"{self.base}authority:{safe(universal)}", (2,)
         if name:
             if is_oid(name):
                 return f"urn:oid:{name}", (1,)
-            if re.match(r"(?:https?|urn):\S+$", name):
-                return name, (1,)
+            if uri := well_formed(name):
+                return uri, (1,)
             return f"{self.base}authority:{safe(name)}", (1,)
         return "", ()
+
+    def urn(self, text: str) -> str:
+        """A URN of an OID or UUID; of what is neither, one under the site's base: receivers refuse a URN that is none."""
+        return well_formed(text) or f"{self.base}authority:{safe(text.split(':', 2)[2])}"
 
     def hd_system(self, node: Node) -> str:
         """System of an HD value."""

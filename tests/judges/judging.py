@@ -2,12 +2,13 @@
 
     python tests/judges/judging.py [PATH...]
 
-Without paths: all fixtures, generated messages of every kind, mutated fixtures, and the development corpora where
-they are. Exit status 1 when a judge found something that ``exceptions.json`` does not explain.
+Without paths: all fixtures, generated messages of every kind, full ones of every structure, mutated fixtures, and the
+development corpora where they are. Exit status 1 when a judge found something that ``exceptions.json`` does not explain.
 """
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,8 @@ ROOT = HERE.parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora" / "hl7"
 sys.path.insert(0, str(HERE.parent))
 
-from mutations import mutants  # noqa: E402 - the path above comes first
+from full_messages import TYPES, Full  # noqa: E402 - the path above comes first
+from mutations import mutants  # noqa: E402
 
 from adapters.replay.generate import KINDS, generate  # noqa: E402
 
@@ -87,10 +89,12 @@ def judge(paths: list[Path]) -> subprocess.CompletedProcess[str]:
 
 
 def write_generated(folder: Path) -> None:
-    """Generated messages of every kind, and mutated fixtures, a file each; the same ones every time."""
+    """Generated messages of every kind, full ones of every structure, mutated fixtures, a file each; the same every time."""
     for kind in KINDS:
         for index, message in enumerate(generate([kind], GENERATED, seed=4, shift_at=GENERATED // 2)):
             (folder / f"generated-{kind}-{index:03}").write_bytes(message)
+    for structure in TYPES:
+        (folder / f"full-{structure}").write_bytes(Full(random.Random(structure)).message(structure))
     for index, message in enumerate(mutants(ROOT / "fixtures", MUTATED, seed=4)):
         (folder / f"mutated-{index:03}").write_bytes(message)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from full_messages import TYPES, Full
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import mutate, originals
@@ -75,6 +76,16 @@ def test_mutated_fixtures_give_valid_bundles(pipeline, messages, seed):
     """Bad values, lost, doubled and misplaced segments and elements, in HL7 v2 and in FHIR."""
     chance = random.Random(seed)
     check(pipeline, mutate(chance.choice(messages), chance))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 2**32), structure=st.sampled_from(sorted(TYPES)), bad=st.sampled_from((0.0, 0.1, 0.6))
+)
+def test_messages_that_fill_in_everything_give_valid_bundles(pipeline, seed, structure, bad):
+    """Every row of the tables at work at once, on good values and on bad ones; never refused for its type."""
+    (outcome,) = check(pipeline, Full(random.Random(seed), bad=bad).message(structure))
+    assert outcome.accepted, outcome.issues
 
 
 @pytest.mark.corpora

@@ -6,6 +6,9 @@ import { resourcesOf } from "./walk.mjs";
 
 export const name = "own";
 
+/** R4 lets any URN pass for a uri; HL7's own validator does not. What a FHIR sender wrote is left as it was. */
+const MALFORMED = /^urn:(?!oid:[0-2](\.(0|[1-9]\d*))+$|uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$)(oid|uuid):/i;
+
 /**
  * @param closed whether the Bundle must hold everything that it refers to: so for HL7 v2. A FHIR sender may
  *   refer to what the receiving server has, by `Type/id`.
@@ -34,6 +37,9 @@ export function judge(bundle, { closed }) {
     walk(resource, path, (node, where, twin) => {
       const empty = emptiness(node, twin);
       if (empty) add(resource.resourceType, where, empty, node);
+      if (closed && MALFORMED.test(node) && /\.(system|endpoint|url|valueUri|source)$/.test(where)) {
+        add(resource.resourceType, where, "a URN that is none", node);
+      }
       if (node !== null && typeof node === "object" && typeof node.reference === "string") {
         const wrong = unresolved(node, { held, urls, inside, closed });
         if (wrong) add(resource.resourceType, `${where}.reference`, wrong, node.reference);
