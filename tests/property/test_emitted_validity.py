@@ -70,7 +70,7 @@ def check(pipeline: Pipeline, message: bytes) -> list[Outcome]:
     return made
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_mutated_fixtures_give_valid_bundles(pipeline, messages, seed):
     """Bad values, lost, doubled and misplaced segments and elements, in HL7 v2 and in FHIR."""
@@ -78,7 +78,7 @@ def test_mutated_fixtures_give_valid_bundles(pipeline, messages, seed):
     check(pipeline, mutate(chance.choice(messages), chance))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 2**32), structure=st.sampled_from(sorted(TYPES)), bad=st.sampled_from((0.0, 0.1, 0.6))
 )
@@ -89,7 +89,7 @@ def test_messages_that_fill_in_everything_give_valid_bundles(pipeline, seed, str
 
 
 @pytest.mark.corpora
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_mutated_messages_of_the_corpora_give_valid_bundles(pipeline, corpora_messages, seed):
     """The same for messages that hospitals and laboratories wrote."""
