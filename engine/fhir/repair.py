@@ -259,7 +259,10 @@ def _unknown(kind: str, name: str) -> tuple[str, Any] | None:
     if name.endswith("[x]"):
         options = next(c.options for c in schema.choices(kind) if c.name == name[:-3])
         dated = next((o for o in options if o.endswith("DateTime")), None)
-        return (f"_{dated}", _absent()) if dated else None
+        if dated:
+            return f"_{dated}", _absent()
+        concept = next((o for o in options if o.endswith("CodeableConcept")), None)
+        return (concept, {"coding": [dict(_ABSENT_CODING)]}) if concept else None
     element = schema.elements(kind)[name]
     value: Any
     if element.codes is not None:

@@ -360,7 +360,10 @@ class Run:
     def share(self, instance: Instance, first: Instance) -> None:
         """Let two instances be one resource; what contradicts the first has no place and is reported."""
         if not merge(first.resource, instance.resource):
+            kept = set(_texts(first.resource))
             for leaf in instance.leaves:
+                if leaf.text.strip() in kept:
+                    continue
                 leaf.used -= 1
                 kind = instance.resource["resourceType"]
                 self.reasons.setdefault(
@@ -382,6 +385,18 @@ class Run:
             text = "\r".join(s.raw for s in self.message.segments)
             self._message_key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         return self._message_key
+
+
+def _texts(content: Any) -> Iterator[str]:
+    """Every text in nested content."""
+    if isinstance(content, dict):
+        for part in content.values():
+            yield from _texts(part)
+    elif isinstance(content, list):
+        for part in content:
+            yield from _texts(part)
+    else:
+        yield str(content)
 
 
 def _raw(segment: Segment, number: int) -> str:

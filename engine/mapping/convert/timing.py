@@ -84,7 +84,7 @@ def _frequency(times: int, period: int, unit: str) -> dict[str, Any]:
     return {"frequency": times, "period": Decimal(period), "periodUnit": unit}
 
 
-def repeat_pattern(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
+def repeat_pattern(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
     """RPT (v2.5.1 §2.A.66) or RI (§2.A.65) to Timing.
 
     The pattern's code stays as ``code.text`` beside what it means. Explicit periods (RPT.5, RPT.6) and
@@ -98,6 +98,8 @@ def repeat_pattern(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | 
         run.use_all(pattern)
         timing["code"] = _code(pattern, code, run)
         repeat = repeat_of(code) or {}
+    if segment.id == "TQ1" and segment.text(4):
+        repeat.pop("when", None)  # tim-10: the field tells the times of the day themselves
     if pattern is not child(node, 1):
         return timing | {"repeat": repeat} if repeat else timing
     if clocks := _clocks(child(node, 2), run):
@@ -106,7 +108,10 @@ def repeat_pattern(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | 
         repeat |= _weekdays(node, run)
     repeat |= _explicit_period(node, run)
     event = child(node, 8)
-    if plain(event) in _WHEN and "timeOfDay" not in repeat:
+    if segment.id == "TQ1" and segment.text(4):
+        run.refuse(event, "TQ1-4 tells the times of the day (tim-10)")
+        run.refuse(child(node, 9), "TQ1-4 tells the times of the day (tim-10)")
+    elif plain(event) in _WHEN and "timeOfDay" not in repeat:
         run.use_all(event)
         repeat["when"] = [plain(event)]
         repeat |= _offset(node, run)
