@@ -255,3 +255,22 @@ def test_containers_are_the_specimens(fixture, name, container):
         (observation,) = (result.get(r) for r in report["result"])
         assert observation["specimen"] == reference(specimen)
         assert observation["code"] == report["code"]
+
+
+def test_every_repetition_of_a_value_keeps_its_unit_and_type(message):
+    """OBX-5 repeats: one component each, all with the unit; what is no number stays a text."""
+    result = message(
+        "ORU^R01^ORU_R01", PID, "OBR|1||F1^LAB|X^X", "OBX|1|NM|N^n||1~2~pending|mg^^UCUM|||||F", "OBX|2|SN|S^s||>^5~^1^-^2||||||F",
+        "OBX|3|NA|E^ecg||1^2^3~4^5^6||||||F",
+    )  # fmt: skip
+    numbers = result.coded("Observation", "N")["component"]
+    assert [c.get("valueQuantity", {}).get("value") for c in numbers] == [Decimal(1), Decimal(2), None]
+    assert [c["valueQuantity"]["code"] for c in numbers[:2]] == ["mg", "mg"]
+    assert numbers[2]["valueString"] == "pending"
+    first, second = result.coded("Observation", "S")["component"]
+    assert (first["valueQuantity"]["comparator"], second["valueRange"]["high"]["value"]) == (">", Decimal(2))
+    assert [c["valueSampledData"]["data"] for c in result.coded("Observation", "E")["component"]] == [
+        "1 2 3",
+        "4 5 6",
+    ]
+    assert not [i for i in result.outcome.issues if i.code in {"choice", "obs-7"}]
