@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 import pytest
-from kafka.engine import Process, kafka_variables, outcomes
+from kafka.processes import Process, kafka_variables, outcomes
 from kafka.support import until
 
 from adapters.mllp.sender import MllpSender

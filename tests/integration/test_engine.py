@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 
 import aiohttp
 import pytest
-from kafka.engine import Process, kafka_variables, outcomes
+from kafka.processes import Process, kafka_variables, outcomes
 from kafka.support import until
 
 from adapters.kafka.reader import read_topic

@@ -8,7 +8,7 @@ import re
 import signal
 
 import aiohttp
-from kafka.engine import Process
+from kafka.processes import Process
 from kafka.support import until
 
 from adapters.mllp.sender import MllpSender
