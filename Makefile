@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo run test judges test-train fuzz lint format docs golden bench kafka clean help
+.PHONY: demo run test judges oracles test-train fuzz lint format docs golden bench kafka clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ test: $(STAMP) ## every test that needs no training packages
 
 judges: $(STAMP) ## hold what convert emits against independent FHIR validators; needs Node.js 20
 	$(BIN)/python tests/judges/judging.py
+
+oracles: $(STAMP) ## how far the Bundles agree with other converters, by field; needs the development corpora
+	$(BIN)/python tests/oracles/agreement.py
 
 test-train: $(STAMP) ## the tests of training and export; installs torch (several gigabytes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,train]'
