@@ -19,6 +19,7 @@ from engine.drift.required import REQUIRED_FIELDS
 from engine.errors import ConformanceError, InternalError, WardstreamError
 from engine.feeds import FeedProfile
 from engine.fhir.bundle import transaction
+from engine.fhir.dangling import without_dangling
 from engine.fhir.inbound import process_fhir
 from engine.fhir.notes import notes_of
 from engine.fhir.validate import repaired
@@ -79,7 +80,13 @@ class Pipeline:
         )
         checked = self._check(message, profile)
         mapped = self._mapper.map(message, profile)
-        resources, issues, lost = self._valid(self._completed(mapped, message))
+        completed = self._completed(mapped, message)
+        resources, issues, lost = self._valid(completed)
+        if len(resources) < len(completed):
+            emitted = {_name(resource) for resource in resources}
+            gone = {_name(resource) for resource, _, _ in completed} - emitted
+            resources, more = without_dangling(resources, gone)
+            issues += more
         bundle = as_written(transaction(resources), message, profile, mapped)
         if lost or len(resources) < len(mapped.resources):
             lost += _vanished(message, mapped, bundle)
@@ -201,6 +208,10 @@ def as_written(
             # RFC 9110 §13.1.2: with "*" an update creates and never overwrites.
             entry["request"]["ifNoneMatch"] = "*"
     return bundle
+
+
+def _name(resource: dict[str, Any]) -> str:
+    return f"{resource['resourceType']}/{resource['id']}"
 
 
 def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
