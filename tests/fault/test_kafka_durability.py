@@ -191,7 +191,8 @@ async def test_a_worker_survives_a_broker_that_comes_back(killable_kafka):
 
 async def test_computing_longer_than_the_session_costs_no_partition(real_kafka):
     """A stage that blocks the event loop for longer than the session time-out is not taken for dead: heartbeats go on."""
-    real_kafka = real_kafka.model_copy(update={"session_timeout": 15})
+    # While the loop is blocked confirmations wait too; published again for that reason they would look like repeats.
+    real_kafka = real_kafka.model_copy(update={"session_timeout": 15, "publish_timeout": 120})
     await ensure_topics(real_kafka)
     beginnings = []
 
