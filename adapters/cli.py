@@ -202,6 +202,22 @@ def drift(since: Since = 0) -> None:
     raise typer.Exit(list_drift(since))
 
 
+@app.command()
+def bench(
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="some of reader, mapping, mllp, passthrough, notes; all if none is named", show_default=False
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="a few seconds a part, for a first look")] = False,
+) -> None:
+    """Measure reading, mapping, MLLP, the whole engine and the note reader on this machine. Needs a checkout."""
+    from adapters.benching import bench_command
+
+    raise typer.Exit(bench_command(parts or [], quick=quick))
+
+
 def main() -> None:
     """Entry point: errors that a person can mend are told in plain words, with exit status 2 for a wrong call.
 

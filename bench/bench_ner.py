@@ -1,6 +1,6 @@
 """The note reader beside transformers' pipeline("ner"): same weights, notes, threads and run.
 
-    python bench/bench_ner.py --model FOLDER [--artifact models/artifacts/default] [--notes FILE.csv|FOLDER] [--threads 2]
+    python bench/bench_ner.py [--model FOLDER] [--artifact models/artifacts/default] [--notes FILE.csv|FOLDER] [--threads 2]
 
 ``FOLDER`` is the transformers model the artifact was exported from (``<out>.work/model`` of ``wardstream models
 train``). Needs the train extra. The two take turns, ``--rounds`` times, so that a busy machine slows both; the medians
@@ -65,7 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path, help="without it only the note reader is measured")
     parser.add_argument("--artifact", type=Path, default=HERE / "models" / "artifacts" / "default")
     parser.add_argument(
         "--notes", type=Path, default=HERE.parent / "shared" / "corpora" / "ner" / "aci-bench" / "valid.csv"
@@ -73,15 +73,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    notes = read_notes(args.notes)
-    pipeline = make_pipeline(args.model, args.threads)
+    notes = read_notes(args.notes if args.notes.exists() else HERE / "fixtures" / "notes")
+    pipeline = make_pipeline(args.model, args.threads) if args.model else None
     extractor = OnnxExtractor(args.artifact, Nlp(threads=args.threads, timeout=600, queue_pieces=10_000_000))
-    with_pipeline(pipeline, notes[:2])
+    if pipeline is not None:
+        with_pipeline(pipeline, notes[:2])
     theirs: list[float] = []
     ours: list[float] = []
     for _ in range(args.rounds):
         started = time.perf_counter()
-        wanted = with_pipeline(pipeline, notes)
+        wanted = with_pipeline(pipeline, notes) if pipeline is not None else []
         between = time.perf_counter()
         given = with_extractor(extractor, notes)
         theirs.append(between - started)
@@ -90,8 +91,10 @@ def main() -> None:
     print(
         f"{len(notes)} notes, {sum(map(len, notes))} characters, {args.threads} threads, {args.rounds} rounds"
     )
-    print(f"transformers pipeline   {len(notes) / slow:8.2f} notes/s")
     print(f"{extractor.info.provider:24}{len(notes) / fast:8.2f} notes/s")
+    if pipeline is None:
+        return
+    print(f"transformers pipeline   {len(notes) / slow:8.2f} notes/s")
     print(f"ratio                   {slow / fast:8.2f}")
     print(f"entity agreement F1     {agreement(wanted, given):8.4f}")
 

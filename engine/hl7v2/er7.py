@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from sys import getsizeof
 
 from engine.errors import NotHl7Error, TooLargeError
 from engine.hl7v2.charset import Decoded, decode
 from engine.hl7v2.delimiters import HEADERS, Delimiters
 from engine.hl7v2.escapes import escape_text, strange_escapes
-from engine.hl7v2.lines import segment_lines
+from engine.hl7v2.lines import numbered, numbered_in_bytes, segment_lines
 from engine.hl7v2.tree import Leaf, Message, Node, Segment
 from engine.records import Issue, Severity
 
@@ -45,6 +46,10 @@ def read(
         TooLargeError: too many segments.
     """
     decoded = decode(payload, fallback=fallback, policy=policy, declared=declared)
+    if decoded.charset == "utf-8" and len(payload) < getsizeof(decoded.text) // 2:
+        charset, issues, mark = decoded.charset, decoded.issues, decoded.bom
+        del decoded
+        return _parse(numbered_in_bytes(payload.removeprefix(mark)), charset, issues, max_segments)
     return parse(decoded, max_segments=max_segments)
 
 
@@ -53,10 +58,16 @@ def parse(source: Decoded | str, *, max_segments: int = DEFAULT_MAX_SEGMENTS) ->
     text, charset, issues = (
         (source, "", ()) if isinstance(source, str) else (source.text, source.charset, source.issues)
     )
+    return _parse(numbered(text), charset, issues, max_segments)
+
+
+def _parse(
+    lines: Iterable[tuple[int, str]], charset: str, issues: Iterable[Issue], max_segments: int
+) -> Message:
     found = list(issues)
     delimiters: Delimiters | None = None
     segments: list[Segment] = []
-    for line in segment_lines(text, found):
+    for line in segment_lines(lines, found):
         if delimiters is None:
             delimiters = read_delimiters(line.text, found)
         if len(segments) == max_segments:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from engine.hl7v2.delimiters import Delimiters
 
+_PIECES = 256
 _MAX_SKIP = 200
 """Largest count taken from ``.sp`` or ``.sk``: a bigger one is no layout but a fault."""
 
@@ -33,9 +34,13 @@ def unescape(raw: str, delimiters: Delimiters) -> str:
 
 def _unescaped(raw: str, delimiters: Delimiters, decode: Callable[[str, Delimiters], str | None]) -> str:
     escape = delimiters.escape
+    done: list[str] = []
     out: list[str] = []
     position = 0
     while True:
+        if len(out) > _PIECES:  # thousands of small strings would take several times the text's room
+            done.append("".join(out))
+            out.clear()
         start = raw.find(escape, position)
         if start < 0:
             out.append(raw[position:])
@@ -53,7 +58,7 @@ def _unescaped(raw: str, delimiters: Delimiters, decode: Callable[[str, Delimite
         out.append(raw[position:start])
         out.append(decoded)
         position = end + 1
-    return "".join(out)
+    return "".join((*done, *out))
 
 
 def _switched(raw: str, delimiters: Delimiters) -> str | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import NamedTuple
 
@@ -22,9 +22,13 @@ from engine.hl7v2.delimiters import HEADERS
 from engine.records import Issue, Severity
 
 _SEGMENT_START = re.compile(r"[A-Z][A-Z0-9]{2}")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
 _WRONG_NAME = re.compile(r"[A-Z][A-Z0-9]{1,5}")
 FILLING = " \t\n\r\v\f\0\x1a\ufeff"
 """What may stand around a line without being a part of it."""
+_PIECES = 256
+"""Lines kept apart before they are joined: many small strings take several times their text's room."""
 _TEXT_FIELDS = {"OBX": 5, "NTE": 3}
 """Where free text stands: a line behind it that looks like nothing known is more of that text."""
 
@@ -37,11 +41,11 @@ class Line(NamedTuple):
     text: str
 
 
-def segment_lines(text: str, issues: list[Issue]) -> Iterator[Line]:
+def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iterator[Line]:
     """The segments of a message, in order. The first line is given as it is, be it a header or not.
 
     Args:
-        text: of one message.
+        lines: with their numbers, as :func:`numbered` gives them.
         issues: gets what was odd.
     """
     counts: dict[str, int] = {}
@@ -55,7 +59,7 @@ def segment_lines(text: str, issues: list[Issue]) -> Iterator[Line]:
         issues.extend(more.issues(line))
         return line
 
-    for number, raw in _numbered(text):
+    for number, raw in lines:
         if held is None:
             first = raw.strip(FILLING)
             if not first:
@@ -79,21 +83,27 @@ def segment_lines(text: str, issues: list[Issue]) -> Iterator[Line]:
         yield finished(*held)
 
 
-def _numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Lines and their numbers, without making another copy of a large text."""
+def numbered(text: str) -> Iterator[tuple[int, str]]:
+    """Lines and their numbers, one by one: a list of all short lines would take several times the text's room."""
+    number, position = 1, 0
     if "\n" not in text:
-        yield from enumerate(text.split("\r"), 1)
-        return
-    number = 1
-    for part in text.split("\n"):
-        if "\r" not in part:
-            yield number, part
-            number += 1
-            continue
-        lines = part.removesuffix("\r").split("\r")
-        for line in lines:
-            yield number, line
-            number += 1
+        while (end := text.find("\r", position)) >= 0:
+            yield number, text[position:end]
+            number, position = number + 1, end + 1
+    else:
+        for match in _LINE_END.finditer(text):
+            yield number, text[position : match.start()]
+            number, position = number + 1, match.end()
+    yield number, text[position:]
+
+
+def numbered_in_bytes(payload: bytes) -> Iterator[tuple[int, str]]:
+    """The same of valid UTF-8: one emoji makes each character of a whole text four bytes large, of a line only there."""
+    number, position = 1, 0
+    for match in _LINE_END_BYTES.finditer(payload):
+        yield number, payload[position : match.start()].decode()
+        number, position = number + 1, match.end()
+    yield number, payload[position:].decode()
 
 
 def _segment(
@@ -102,6 +112,8 @@ def _segment(
     """(id, text, whether its name had to be put right), or None when the line is no segment."""
     if line[3:4] == separator and _SEGMENT_START.match(line):
         return line[:3], line, False
+    if not separator:
+        return None
     body = line.lstrip(FILLING)
     head, found, rest = body.partition(separator)
     head = head.rstrip(FILLING)
@@ -137,14 +149,18 @@ class _Continuation:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self._done: list[str] = []
         self._numbers = (0, 0)
 
     def add(self, number: int, line: str) -> None:
         self._numbers = (self._numbers[0] if self.lines else number, number)
         self.lines.append(line)
+        if len(self.lines) > _PIECES:
+            self._done.append("\n".join(self.lines[:-1]))
+            del self.lines[:-1]
 
     def joined(self, body: str) -> str:
-        return "\n".join((body, *self.lines)) if self.lines else body
+        return "\n".join((body, *self._done, *self.lines)) if self.lines else body
 
     def issues(self, line: Line) -> list[Issue]:
         """What to report of them; they are forgotten then."""
@@ -152,7 +168,7 @@ class _Continuation:
             return []
         first, last = self._numbers
         what = f"Line {first} is no segment" if first == last else f"Lines {first} to {last} are no segments"
-        self.lines = []
+        self.lines, self._done = [], []
         return [
             Issue(
                 Severity.WARNING,

@@ -16,10 +16,12 @@ Rules 2 to 5 are reported. NTE is special: it comments on the segment before it,
 
 from __future__ import annotations
 
+import heapq
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain, islice
 from typing import Any
 
 from engine.hl7v2.tree import Message, Segment
@@ -116,6 +118,8 @@ _ANY = "ORU_R01"
 UNBOUNDED = -1
 _NEW_ORDERS = frozenset({"NW", "RO", "XO", "CA", "DC", "HD", "RL"})
 """Order control codes (table 0119) that no earlier result bears."""
+_LOOK_BACK = 64
+"""Groups searched for the place of a segment that stands out of order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +161,10 @@ class Group:
     items: list[Segment | Group] = field(default_factory=list)
     position: int = -1
     counts: dict[int, int] = field(default_factory=dict)
+    opened: dict[int, list[Group]] = field(default_factory=dict)
+    """The groups directly in this one, by the number of the child in the definition."""
+    serial: int = 0
+    """The how manieth group of the message this is."""
 
     @property
     def name(self) -> str:
@@ -314,6 +322,7 @@ class _Placer:
     def __init__(self, spec: Spec) -> None:
         self.root = Group(spec)
         self.current = self.root
+        self.opened = 0
         self.placed: list[tuple[Segment, Group]] = []
         self.issues: list[Issue] = []
 
@@ -415,8 +424,10 @@ class _Placer:
     def _open(self, group: Group, index: int, segment: Segment) -> None:
         """Open a new instance of child ``index`` and place the segment in it or further down."""
         child = group.spec.children[index]
-        fresh = Group(child, group)
+        self.opened += 1
+        fresh = Group(child, group, serial=self.opened)
         group.items.append(fresh)
+        group.opened.setdefault(index, []).append(fresh)
         group.counts[index] = group.counts.get(index, 0) + 1
         group.position = max(group.position, index)
         if not self._descend(fresh, segment, 0):
@@ -435,7 +446,7 @@ class _Placer:
         """Rule 2: in the nearest group already there, latest first, that still has room."""
         ancestor: Group | None = self.current
         while ancestor is not None:
-            for group in _latest_first(ancestor):
+            for group in _near(ancestor, segment.id):
                 for index, child in enumerate(group.spec.children):
                     if segment.id not in child.first or not _room(group, index):
                         continue
@@ -465,7 +476,7 @@ class _Placer:
         """Rule 4."""
         ancestor: Group | None = self.current
         while ancestor is not None:
-            for group in _latest_first(ancestor):
+            for group in _near(ancestor, segment.id):
                 for index, child in enumerate(group.spec.children):
                     if not child.is_group and child.name == segment.id:
                         self._add(group, index, segment)
@@ -494,9 +505,23 @@ def _room(group: Group, index: int) -> bool:
     return child.maximum == UNBOUNDED or group.counts.get(index, 0) < child.maximum
 
 
-def _latest_first(group: Group) -> Iterator[Group]:
-    """The group and all below it, the most recently opened first, the group itself last."""
-    for item in reversed(group.items):
-        if isinstance(item, Group):
-            yield from _latest_first(item)
+def _near(group: Group, segment_id: str) -> Iterator[Group]:
+    """The latest groups in which a segment may have its place, and the one that holds them all.
+
+    What stands out of order stands near its own: to look through ten thousand groups for each of ten thousand
+    segments would be no reading any more.
+    """
+    yield from islice(_latest_first(group, segment_id), _LOOK_BACK)
+    yield group
+
+
+def _latest_first(group: Group, segment_id: str) -> Iterator[Group]:
+    """The group and those below it that may hold such a segment, the most recently opened first, itself last."""
+    holding = [
+        reversed(group.opened[index])
+        for index, child in enumerate(group.spec.children)
+        if index in group.opened and segment_id in child.within
+    ]
+    for inner in heapq.merge(*holding, key=lambda g: -g.serial) if len(holding) > 1 else chain(*holding):
+        yield from _latest_first(inner, segment_id)
     yield group
