@@ -111,7 +111,7 @@ class Pipeline:
     @staticmethod
     def _check(message: Message, profile: FeedProfile) -> list[Issue]:
         """What the feed's profile wants looked at: who sent it, and how well it keeps to the definitions."""
-        issues = er7.escape_issues(message)
+        issues = [*er7.escape_issues(message), *er7.control_issues(message)]
         sender = f"{message.msh.text(3)}|{message.msh.text(4)}"
         if profile.expected_sender and sender != profile.expected_sender:
             issues.append(

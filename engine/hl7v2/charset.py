@@ -78,7 +78,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_MSH = re.compile(rb"[\s\0\x1a]*(?i:MSH)")
+_MSH = re.compile(rb"[\s\0\x02-\x04\x1a]*(?i:MSH)")
 _C1 = re.compile(rb"[\x80-\x9f]")
 _NEITHER_ASCII_NOR_EAST_ASIAN = re.compile(
     "[^\\x00-\\x7f\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"

@@ -18,8 +18,10 @@ DEFAULT_MAX_SEGMENTS = 200_000
 """See ``engine.settings.Read.max_segments``."""
 
 _WRITTEN_LINE_END = re.compile(
-    r"(\\r\\n|\\r|\\n|<CR>|<cr>|&#13;|&#x[dD];|\^M|\x85|\u2028|\x1e)\s*(?:EVN|PID|PV1|ORC|OBR|SCH|MSA|TXA|MFI)[|]"
+    r"(\\r\\n|\\r|\\n|<CR>|<cr>|&#13;|&#x[dD];|\^M|\x85|\u2028|\x1e|(?<=[^|^~&\s]))"
+    r"\s*(?:EVN|PID|PV1|ORC|OBR|SCH|TXA|MFI)[|][^|]*[|]"
 )
+"""What stands in the place of CR before a segment, on the one line of a message."""
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \r\n\t")
 
 
@@ -88,9 +90,9 @@ def _refuse_written_line_ends(header: Segment) -> None:
     match = _WRITTEN_LINE_END.search(header.raw)
     if match is not None:
         raise NotHl7Error(
-            f"The segments are parted by the characters {match[1]!r} in place of a carriage return",
+            f"The segments are parted by {repr(match[1]) if match[1] else 'nothing'} in place of a carriage return",
             location="MSH[1]",
-            action="Check what stands between the sender and here: it writes line ends as text (HL7 v2.5.1 §2.5).",
+            action="Check what stands between the sender and here: it writes line ends as text or drops them (HL7 v2.5.1 §2.5).",
         )
 
 
@@ -148,6 +150,30 @@ def _report(issues: list[Issue] | None, code: str, message: str) -> None:
     if issues is not None:
         action = "Ask the sender to declare '^~\\&' (HL7 v2.5.1 §2.15.9.2)."
         issues.append(Issue(Severity.WARNING, code, "MSH[1]-2", message, action))
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+
+
+def control_issues(message: Message) -> list[Issue]:
+    """Control characters in values: FHIR strings hold none but tab, CR and LF (FHIR R4 §2.24.0.1). One issue a field."""
+    e = message.delimiters.escape
+    found: dict[tuple[str, int], int] = {}
+    for segment in message.segments:
+        if _CONTROL.search(segment.raw) or (e and f"{e}X" in segment.raw):
+            for number, _, _, _, text in segment.values():
+                if _CONTROL.search(text):
+                    found.setdefault((segment.id, number), segment.occurrence)
+    return [
+        Issue(
+            Severity.WARNING,
+            "control-character",
+            f"{segment_id}[{occurrence}]-{number}",
+            "The value holds control characters, which FHIR can't hold; they were left out",
+            "Ask the sender what they mean; line breaks in text are \\.br\\ (HL7 v2.5.1 §2.7.6).",
+        )
+        for (segment_id, number), occurrence in found.items()
+    ]
 
 
 def escape_issues(message: Message) -> list[Issue]:

@@ -4,8 +4,8 @@ CR ends a segment (HL7 v2.5.1 §2.5); LF and CRLF are what files have. What can'
 
 - nothing: blanks, NULs and the DOS end-of-file mark with which buffers are filled up; left out;
 - a further line of the value before it, because a sender put a raw line break into a text; joined back;
-- a segment under a name that no segment has, such as ``OBXX|``; a segment of its own, so that its values never
-  move into the fields of the one before it.
+- a segment under a name that no segment has, such as ``OBXX|``, or text behind a segment that has ended, such as a
+  ruler between messages; a segment of its own, so that it never changes a field of the one before it.
 
 The last two are reported.
 """
@@ -24,9 +24,12 @@ from engine.records import Issue, Severity
 _SEGMENT_START = re.compile(r"[A-Z][A-Z0-9]{2}")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
+_WORDS = re.compile(r"[a-z\u00c0-\uffff ]")
+STRAY = "TEXT"
+"""Id of lines that belong to no segment."""
 _WRONG_NAME = re.compile(r"[A-Z][A-Z0-9]{1,5}")
-FILLING = " \t\n\r\v\f\0\x1a\ufeff"
-"""What may stand around a line without being a part of it."""
+FILLING = " \t\n\r\v\f\0\x02\x03\x04\x1a\ufeff"
+"""What may stand around a line without being a part of it: blanks, and the marks of older protocols and systems."""
 _PIECES = 256
 """Lines kept apart before they are joined: many small strings take several times their text's room."""
 _TEXT_FIELDS = {"OBX": 5, "NTE": 3}
@@ -41,7 +44,9 @@ class Line(NamedTuple):
     text: str
 
 
-def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iterator[Line]:
+def segment_lines(  # noqa: C901 - one pass with one decision a line
+    lines: Iterable[tuple[int, str]], issues: list[Issue]
+) -> Iterator[Line]:
     """The segments of a message, in order. The first line is given as it is, be it a header or not.
 
     Args:
@@ -53,11 +58,17 @@ def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iter
     held: tuple[str, str] | None = None
     more = _Continuation()
 
-    def finished(segment_id: str, body: str) -> Line:
+    def line(segment_id: str, body: str) -> Line:
         counts[segment_id] = counts.get(segment_id, 0) + 1
-        line = Line(segment_id, counts[segment_id], more.joined(body))
-        issues.extend(more.issues(line))
-        return line
+        return Line(segment_id, counts[segment_id], body)
+
+    def finished(segment_id: str, body: str) -> Iterator[Line]:
+        stray = bool(more.lines) and not (more.parted or _open_ended(segment_id, body, separator))
+        yield line(segment_id, body if stray else more.joined(body))
+        if stray:
+            yield line(STRAY, separator + more.joined("")[1:])
+        place = STRAY if stray else segment_id
+        issues.extend(more.issues(f"{place}[{counts[place]}]", stray=stray))
 
     for number, raw in lines:
         if held is None:
@@ -71,16 +82,16 @@ def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iter
         found = _segment(raw, separator, held, more)
         if found is None:
             if raw.strip(FILLING):
-                more.add(number, raw)
+                more.add(number, raw, parted=separator in raw)
             continue
-        yield finished(*held)
+        yield from finished(*held)
         segment_id, body, wrong = found
         if wrong:
             place = f"{segment_id}[{counts.get(segment_id, 0) + 1}]"
             issues.append(_renamed(place) if _SEGMENT_START.fullmatch(segment_id) else _misnamed(place))
         held = segment_id, body
     if held is not None:
-        yield finished(*held)
+        yield from finished(*held)
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
@@ -127,6 +138,14 @@ def _segment(
     return None
 
 
+def _open_ended(segment_id: str, text: str, separator: str) -> bool:
+    """Whether the last value of a segment may go on in another line: a text may, a code or a time does not."""
+    last = text.rpartition(separator)[2]
+    return _ends_in_text(segment_id, text, separator) or (
+        segment_id not in HEADERS and _WORDS.search(last) is not None
+    )
+
+
 def _ends_in_text(segment_id: str, text: str, separator: str) -> bool:
     return _TEXT_FIELDS.get(segment_id) == text.count(separator)
 
@@ -148,11 +167,14 @@ class _Continuation:
     """Lines that go on with the value before them."""
 
     def __init__(self) -> None:
+        self.parted = False
+        """Whether one of them holds a field separator: then they are the rest of a segment that was broken."""
         self.lines: list[str] = []
         self._done: list[str] = []
         self._numbers = (0, 0)
 
-    def add(self, number: int, line: str) -> None:
+    def add(self, number: int, line: str, *, parted: bool) -> None:
+        self.parted |= parted
         self._numbers = (self._numbers[0] if self.lines else number, number)
         self.lines.append(line)
         if len(self.lines) > _PIECES:
@@ -162,22 +184,22 @@ class _Continuation:
     def joined(self, body: str) -> str:
         return "\n".join((body, *self._done, *self.lines)) if self.lines else body
 
-    def issues(self, line: Line) -> list[Issue]:
+    def issues(self, place: str, *, stray: bool) -> list[Issue]:
         """What to report of them; they are forgotten then."""
         if not self.lines:
             return []
         first, last = self._numbers
         what = f"Line {first} is no segment" if first == last else f"Lines {first} to {last} are no segments"
-        self.lines, self._done = [], []
-        return [
-            Issue(
-                Severity.WARNING,
-                "raw-line-break",
-                f"{line.id}[{line.occurrence}]",
-                f"{what}; kept as further lines of the value before",
-                "Ask the sender to escape line breaks in text as \\.br\\ or \\X0D\\ (HL7 v2.5.1 §2.7).",
+        self.lines, self._done, self.parted = [], [], False
+        if stray:
+            code, kept = "stray-line", "kept beside the segment before, which had ended, and not mapped"
+            action = (
+                "Check what writes lines between segments: a segment begins with its id (HL7 v2.5.1 §2.5.1)."
             )
-        ]
+        else:
+            code, kept = "raw-line-break", "kept as further lines of the value before"
+            action = "Ask the sender to escape line breaks in text as \\.br\\ or \\X0D\\ (HL7 v2.5.1 §2.7)."
+        return [Issue(Severity.WARNING, code, place, f"{what}; {kept}", action)]
 
 
 def _renamed(place: str) -> Issue:

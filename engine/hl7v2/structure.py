@@ -246,11 +246,23 @@ def group_segments(message: Message) -> Structured:
                 if len(ids - candidate.within) < len(ids - spec.within):
                     spec, version = candidate, later
     placer = _Placer(spec)
-    if issue:
-        placer.issues.append(issue)
+    placer.issues += [found for found in (issue, _version_issue(message)) if found]
     for segment in message.segments:
         placer.place(segment)
     return Structured(name, version, placer.root, tuple(placer.placed), tuple(placer.issues))
+
+
+def _version_issue(message: Message) -> Issue | None:
+    """An MSH-12 that no version has; one that is empty says nothing."""
+    if not message.version or message.version in _MODULES:
+        return None
+    return Issue(
+        Severity.WARNING,
+        "version-unknown",
+        "MSH[1]-12",
+        f"MSH-12 names no version of HL7 v2 that is known; the message was read as {_FALLBACK_VERSIONS[0]}",
+        "Ask the sender for a version of table 0104, such as 2.5.1.",
+    )
 
 
 @cache

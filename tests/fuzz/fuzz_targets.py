@@ -76,10 +76,7 @@ def _whole(message: er7.Message, text: str) -> None:
 
 
 def _letters(text: str) -> str:
-    return "".join(text.upper().translate(_FILLING).split())
-
-
-_FILLING = dict.fromkeys(map(ord, "\0\x1a\ufeff"))
+    return "".join(filter(str.isalnum, text.upper()))
 
 
 def framing(data: bytes) -> None:

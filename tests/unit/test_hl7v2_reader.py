@@ -143,3 +143,62 @@ def test_escapes_that_stay_are_told_once_a_kind_and_field():
     assert set(found) == {("escape-unknown", "OBX[1]-5"), ("escape-local", "OBX[1]-5")}
     assert "1 more" in found["escape-unknown", "OBX[1]-5"]
     assert er7.escape_issues(message("PID|1")) == []
+
+
+def test_a_wrongly_named_segment_never_moves_into_the_one_before():
+    """Its values would become fields of the patient; they stay apart, under the name as it came."""
+    m = message("PID|1||7||Tan^Ah", "OBXX|1|NM|A||5|||||F", "OB|2|NM|A||6", "PV1|1")
+    assert [s.id for s in m.segments[1:]] == ["PID", "OBXX", "OB", "PV1"]
+    assert m.get("PID-6") == ""
+    assert [(i.code, i.location) for i in m.issues] == [
+        ("segment-name", "OBXX[1]"),
+        ("segment-name", "OB[1]"),
+    ]
+
+
+@pytest.mark.parametrize("line", ["OBX |1|NM|A||5", " \tOBX|1|NM|A||5", "obx|1|NM|A||5"])
+def test_a_name_with_blanks_is_the_name(line):
+    """What is clear to a reader is read."""
+    assert message("PID|1", line).get("OBX-5") == "5"
+
+
+@pytest.mark.parametrize("stray", ["-----", "# next message", "<end/>", "EOF."])
+def test_a_line_behind_a_whole_segment_changes_no_field_of_it(stray):
+    """A ruler between messages must not make the status of a result ``F`` and a ruler."""
+    m = message("OBX|1|ST|A||5||||||F", stray)
+    assert m.get("OBX-11") == "F"
+    assert [(i.code, i.location) for i in m.issues] == [("stray-line", "TEXT[1]")]
+    assert [leaf.text for _, leaf in m.segments[-1].located_leaves()] == [stray]
+
+
+def test_words_alone_on_a_line_of_a_text_are_text():
+    """Three letters, or capitals and a bar, within a note are no segments."""
+    m = message("OBX|1|TX|A||first", "yes", "NIL", "BP|120", "end||||||F")
+    assert m.get("OBX-5") == "first\nyes\nNIL\nBP"
+    assert [s.id for s in m.segments[1:]] == ["OBX"]
+
+
+@pytest.mark.parametrize("end", ["\\r", "\\n", "\\r\\n", "<CR>", "&#13;", "\x85", "\u2028", "\x1e", ""])
+def test_line_ends_that_were_written_out_or_dropped_are_told(end):
+    """One line that holds all segments is no message with a long header: the reason names what parts them."""
+    with pytest.raises(NotHl7Error) as caught:
+        er7.parse(end.join((MSH, "PID|1||7|", "PV1|1|I")))
+    assert "parted by" in caught.value.message
+
+
+@pytest.mark.parametrize("around", ["\0", "\x1a", "\x02", "\ufeff", "\r\n \t"])
+def test_what_fills_a_buffer_is_no_part_of_the_message(around):
+    """NULs, the DOS end-of-file mark and the marks of older protocols stand around messages and say nothing."""
+    m = er7.parse(f"{around}{MSH}\rPID|1||7\r{around}")
+    assert m.get("PID-3") == "7"
+    assert m.issues == []
+
+
+def test_control_characters_in_values_are_told():
+    """FHIR can't hold them: that they are left out is said, escaped or not."""
+    m = message("OBX|1|ST|A||a\0b", "OBX|2|ST|A||a\\X07\\b", "OBX|3|ST|B\x1bC||a\tb")
+    assert [(i.code, i.location) for i in er7.control_issues(m)] == [
+        ("control-character", "OBX[1]-5"),
+        ("control-character", "OBX[3]-3"),
+    ]
+    assert er7.control_issues(message("OBX|1|ST|A||a\\X0D\\b\\X41\\")) == []

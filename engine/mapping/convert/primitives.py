@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from engine.hl7v2.datetimes import Moment, parse_clock, parse_moment
+from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.tree import NULL, Leaf, Node, Segment, leaves
 
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ def value_text(node: Node, joint: str = "&") -> str:
     if isinstance(node, Leaf):
         return "" if node.text == NULL else node.text
     return joint.join("" if leaf.text == NULL else leaf.text for leaf in leaves(node))
+
+
+def repetition_text(node: Node, delimiters: Delimiters) -> str:
+    """A repetition of a type without components as its sender meant it: its delimiters are text that was not escaped."""
+    if isinstance(node, Leaf):
+        return value_text(node)
+    return delimiters.component.join(value_text(part, delimiters.subcomponent or "&") for part in node)
 
 
 def string(node: Node, segment: Segment, run: Run) -> str | None:

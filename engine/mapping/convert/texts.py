@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from engine.hl7v2.tree import NULL, Leaf, Node, Segment, leaves
-from engine.mapping.convert.primitives import Converter, clean, value_text
+from engine.mapping.convert.primitives import Converter, clean, repetition_text
 from engine.mapping.naming import plain
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def collected(path: str) -> Converter:
     """A line of a text that becomes one value when all segments were read; see :func:`finish_texts`."""
 
     def convert(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
-        text = value_text(node, segment.delimiters.subcomponent or "&")
+        text = repetition_text(node, segment.delimiters)
         if not text.strip():
             return None
         run.use_all(node)
@@ -31,7 +31,7 @@ def collected(path: str) -> Converter:
 def lines_of_field(node: Node, segment: Segment, run: Run) -> str | None:
     """All repetitions of a text field as the lines of one text (HL7 v2.5.1 §2.A.33: FT may repeat)."""
     assert isinstance(node, list)
-    texts = [value_text(rep, segment.delimiters.subcomponent or "&") for rep in node]
+    texts = [repetition_text(rep, segment.delimiters) for rep in node]
     if not any(t.strip() for t in texts):
         return None
     run.use_all(node)
