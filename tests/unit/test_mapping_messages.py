@@ -137,7 +137,7 @@ def test_obx_after_spm_is_kept_with_its_specimen(convert):
         ("DT", "20260203", "", "valueDateTime", "2026-02-03"),
         ("TS", "202602031530", "", "valueDateTime", "2026-02-03T15:30:00+08:00"),
         ("TM", "1530", "", "valueTime", "15:30:00"),
-        ("XYZ", "a^b", "", "valueString", "a&b"),
+        ("XYZ", "a^b", "", "valueString", "a^b"),
     ],
 )  # fmt: skip
 def test_every_value_type_reaches_its_element(convert, kind, value, units, element, expected):
