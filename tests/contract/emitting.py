@@ -21,7 +21,7 @@ from adapters.replay.generate import generate
 from adapters.replay.sources import Format, messages
 from engine.hl7v2.mllp import Reason
 from engine.records import Kind, Publication, Record
-from engine.settings import Drift, Settings
+from engine.settings import Drift, Nlp, Settings
 from engine.stages.annotate import AnnotateStage
 from engine.stages.ingest import IngestStage
 from engine.stages.watch import WatchStage
@@ -57,7 +57,7 @@ class Log:
 
 async def emitted() -> dict[str, list[Publication]]:
     """Every publication of one pass of the fixtures and of a drifting feed, by logical topic."""
-    settings = Settings(drift=Drift(window_messages=10, window_seconds=60))
+    settings = Settings(drift=Drift(window_messages=10, window_seconds=60), nlp=Nlp(extractor="rules"))
     log = Log()
     await _over_mllp(settings, log)
     await _over_http(settings, log)

@@ -27,7 +27,6 @@ from packaging.requirements import Requirement
 
 from adapters.configuration import CONFIG_VARIABLE, variables
 from adapters.feed_profiles import load_profiles
-from adapters.note_readers import make_extractor
 from adapters.worker import Role, make_stages
 from engine.mapping.mapper import Mapper
 from engine.settings import Settings
@@ -268,11 +267,19 @@ def test_a_gpu_is_reserved_only_where_it_is_asked_for():
 
 def test_the_gpu_s_worker_reads_notes_as_the_other_does(monkeypatch):
     """Both belong to one consumer group: two readers side by side would overwrite each other's findings."""
-    readers = {
-        name: make_extractor(settings_of(SERVICES[name], monkeypatch)).info.model_id
-        for name in ("annotate", "annotate-gpu")
-    }
-    assert len(set(readers.values())) == 1
+    cpu, gpu = (settings_of(SERVICES[name], monkeypatch).nlp for name in ("annotate", "annotate-gpu"))
+    assert (cpu.extractor, cpu.models, cpu.by_language) == (gpu.extractor, gpu.models, gpu.by_language)
+
+
+def test_a_model_that_finds_no_gpu_does_not_start_on_the_cpu(monkeypatch):
+    """Whoever asked for the profile gpu wants to know."""
+    assert settings_of(SERVICES["annotate-gpu"], monkeypatch).nlp.device == "cuda"
+
+
+def test_whoever_answers_for_notes_reads_them_as_the_stage_does(monkeypatch):
+    """The console serves POST /annotate: another reader there would give other answers than the feed's."""
+    readers = {settings_of(SERVICES[name], monkeypatch).nlp.extractor for name in ("annotate", "console")}
+    assert len(readers) == 1
 
 
 @every_worker
