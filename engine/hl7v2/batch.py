@@ -16,10 +16,10 @@ from engine.records import Issue, Severity
 
 _FRAME_TO_LINE_END = bytes.maketrans(b"\x0b\x1c", b"\r\r")
 _MESSAGE_START = re.compile(
-    rb"(?:\A|[\r\n])[ \t\0\x02-\x04\x1a]*(?:\xef\xbb\xbf)?((?i:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
+    rb"(?:\A|[\r\n])[ \t\0\x02-\x04\x1a]{0,240}(?:\xef\xbb\xbf)?((?i:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
 )
 """Files that were joined have the byte order mark of each in their middle, and buffers their filling."""
-_OVERLAP = 64
+_OVERLAP = 256
 """A start may lie across two chunks; so much of what was searched is searched again."""
 _BLANK = b"\r\n \t\0\x02\x03\x04\x1a"
 _MARK = b"\xef\xbb\xbf"

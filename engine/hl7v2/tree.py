@@ -180,10 +180,10 @@ class Segment:
                         continue
                     if subcomponent and subcomponent in piece:
                         for u, text in enumerate(piece.split(subcomponent), 1):
-                            if text:
-                                yield number, r, c, u, unescape(text, self.delimiters) if escaped else text
-                    else:
-                        yield number, r, c, 1, unescape(piece, self.delimiters) if escaped else piece
+                            if text and (found := unescape(text, self.delimiters) if escaped else text):
+                                yield number, r, c, u, found
+                    elif found := unescape(piece, self.delimiters) if escaped else piece:
+                        yield number, r, c, 1, found
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf, explicit nulls too, in order."""
