@@ -36,12 +36,16 @@ def convert(
         Format, typer.Option("--from", help="how to read them; auto looks at each file")
     ] = Format.AUTO,
     ner: Annotated[bool, typer.Option("--ner", help="read the notes too")] = False,
+    canonical: Annotated[
+        bool,
+        typer.Option("--canonical", help="give FHIR input the code and identifier systems that HL7 v2 gets"),
+    ] = False,
     out: Annotated[str, typer.Option("--out", help="file to write, - is standard output")] = "-",
 ) -> None:
     """Convert HL7 v2 and FHIR files to FHIR R4: one JSON line a message. Needs no broker."""
     from adapters.replay.command import convert_command
 
-    raise typer.Exit(convert_command(paths, source, out, ner=ner))
+    raise typer.Exit(convert_command(paths, source, out, ner=ner, canonical=canonical))
 
 
 @app.command()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from engine.drift.required import REQUIRED_FIELDS
@@ -27,6 +27,7 @@ from engine.hl7v2 import conformance, er7
 from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
 from engine.keys import patient_key
+from engine.mapping.canonical import canonical
 from engine.mapping.clearing import patch_entry
 from engine.mapping.complete import fill_required
 from engine.mapping.mapper import Mapped, Mapper
@@ -62,12 +63,19 @@ class Pipeline:
         """
         try:
             if envelope.kind is Kind.FHIR:
-                return process_fhir(envelope, self._settings)
+                return process_fhir(envelope, self._settings, self._canonical(envelope.feed))
             return [self._hl7v2(envelope)]
         except WardstreamError as error:
             return [rejected(envelope, error)]
         except Exception as error:  # noqa: BLE001 - a fault of ours must not take the neighbours along
             return [rejected(envelope, InternalError.of(error))]
+
+    def _canonical(self, feed: str) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+        """What brings FHIR input to the names that HL7 v2 gets, if the site asked for it."""
+        if not self._settings.mapping.canonical_fhir:
+            return None
+        naming, systems = self._mapper.names_for(self._profile_of(feed))
+        return partial(canonical, naming=naming, systems=systems)
 
     def _hl7v2(self, envelope: Envelope) -> Outcome:
         profile = self._profile_of(envelope.feed)

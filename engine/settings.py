@@ -202,6 +202,9 @@ class Mapping(Section):
         description="what Provenance tells: nothing; the message and the version of the tables that resources "
         "were made by; also the segment that made each",
     )
+    canonical_fhir: bool = Field(
+        False, description="give FHIR input the code systems and identifier systems that HL7 v2 gets"
+    )
     base_uri: str = Field(
         "urn:wardstream:", description="root of the systems we must invent; a site sets its own https URL"
     )

@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 STANDARD_OUTPUT = "-"
 
 
-def convert_command(paths: list[Path], source: Format, out: str, *, ner: bool) -> int:
+def convert_command(
+    paths: list[Path], source: Format, out: str, *, ner: bool, canonical: bool = False
+) -> int:
     """Run it; returns the exit status: 0 when every message had an outcome, whatever it was."""
     check(paths)
     target = None if out == STANDARD_OUTPUT else Path(out)
     _spare_inputs(paths, target)
     settings = load_settings()
+    if canonical:
+        settings = settings.model_copy(
+            update={"mapping": settings.mapping.model_copy(update={"canonical_fhir": True})}
+        )
     pipeline = make_pipeline(settings)
     reader = _note_reader(settings) if ner else None
     counts: Counter[str] = Counter()

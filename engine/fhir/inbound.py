@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,6 +24,7 @@ from engine.fhir.reader import Document, read_documents
 from engine.fhir.ready import make_ready, without_indexes
 from engine.fhir.references import parse_reference
 from engine.fhir.schema import is_resource
+from engine.fhir.stu3 import document_from_stu3
 from engine.keys import patient_key
 from engine.records import Envelope, Issue, Outcome, Severity, Unmapped
 from engine.settings import Settings
@@ -36,15 +37,25 @@ INVALID = "invalid-resource"
 """Code of a rejection: JSON, but nothing in it can be made a valid R4 resource."""
 
 
-def process_fhir(envelope: Envelope, settings: Settings) -> list[Outcome]:
-    """Outcomes of the documents in an envelope, in order; at least one. Never raises for what the bytes hold."""
-    return list(_outcomes(envelope, settings))
+def process_fhir(
+    envelope: Envelope, settings: Settings, canonical: Callable[[Json], Json] | None = None
+) -> list[Outcome]:
+    """Outcomes of the documents in an envelope, in order; at least one. Never raises for what the bytes hold.
+
+    Args:
+        envelope: the bytes.
+        settings: limits.
+        canonical: brings a resource or Bundle to the site's own code systems and identifiers; None leaves it.
+    """
+    return list(_outcomes(envelope, settings, canonical))
 
 
-def _outcomes(envelope: Envelope, settings: Settings) -> Iterator[Outcome]:
+def _outcomes(
+    envelope: Envelope, settings: Settings, canonical: Callable[[Json], Json] | None
+) -> Iterator[Outcome]:
     try:
         for document in read_documents(envelope.payload, settings.read, charset=envelope.charset):
-            yield _outcome(document, envelope, settings)
+            yield _outcome(_as_r4(document, canonical), envelope, settings)
     except ReadError as error:
         yield _unread(error, envelope)
 
@@ -61,6 +72,16 @@ def _unread(
         error_action=error.action,
         retryable=error.retryable,
     )
+
+
+def _as_r4(document: Document, canonical: Callable[[Json], Json] | None) -> Document:
+    """A document of STU3 as R4, and in canonical form where that is asked for."""
+    if document.error is not None:
+        return document
+    resource, issues = document_from_stu3(document.resource)
+    if canonical is not None:
+        resource = canonical(resource)
+    return dataclasses.replace(document, resource=resource, issues=(*document.issues, *issues))
 
 
 def _outcome(document: Document, envelope: Envelope, settings: Settings) -> Outcome:

@@ -104,6 +104,10 @@ class Systems:
         made._known = self._known | {name.upper(): url for name, url in local.items()}
         return made
 
+    def known(self, name: str) -> str:
+        """URL of a name or OID that systems.csv or the feed's profile has; "" for any other."""
+        return self._known.get(name.removeprefix("urn:oid:").upper(), "")
+
     def url(self, name: str, owner: str) -> str:
         """Canonical URL of a coding system name. A local one (L, 99xxx) belongs to ``owner``, the sender."""
         name = name.strip()

@@ -35,6 +35,10 @@ class Naming:
         made._known = self._known | {name.upper(): system for name, system in local.items()}
         return made
 
+    def known(self, name: str) -> str:
+        """System of a name, OID or URI that authorities.csv or the feed's profile has; "" for any other."""
+        return self._known.get(name.removeprefix("urn:oid:").upper(), "") or self._known.get(name.upper(), "")
+
     def system(self, name: str, universal: str, kind: str) -> str:
         """System of an authority given as HD.1, HD.2, HD.3; "" when it names nothing."""
         return self.told(name, universal, kind)[0]
