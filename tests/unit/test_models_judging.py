@@ -125,7 +125,7 @@ def test_calibration_finds_how_often_scores_are_right() -> None:
 def test_calibration_finds_its_way_where_scores_crowd_at_the_top() -> None:
     """An over-confident model says 0.99 of everything; half of it is wrong."""
     raw = [0.985 + 0.014 * (index % 10) / 9 for index in range(400)]
-    right = [index % 2 == 0 for index in range(400)]
+    right = [index // 10 % 2 == 0 for index in range(400)]
     found = calibration.fit([P] * 400, raw, right)
     scores = [found.score(P, score) for score in raw]
     assert calibration.expected_error(scores, right) < 0.05
