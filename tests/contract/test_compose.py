@@ -233,9 +233,13 @@ def test_the_command_of_a_worker_is_understood(name):
 def test_the_stages_of_a_worker_can_be_made(name, monkeypatch):
     """The note reader, the overlay and all else that a stage needs at its start is there."""
     settings = settings_of(SERVICES[name], monkeypatch)
+    # Whether there is a GPU where the tests run is not the composition's matter.
+    settings = settings.model_copy(update={"nlp": settings.nlp.model_copy(update={"device": "auto"})})
     monkeypatch.setenv("WARDSTREAM_MAPPING__OVERLAY", str(on_host(SERVICES[name], settings.mapping.overlay)))
     monkeypatch.setenv("WARDSTREAM_FEEDS", str(on_host(SERVICES[name], settings.feeds)))
     settings = settings_of(SERVICES[name], monkeypatch)
+    # Whether there is a GPU where the tests run is not the composition's matter.
+    settings = settings.model_copy(update={"nlp": settings.nlp.model_copy(update={"device": "auto"})})
     stages = [role for role in roles_of(name) if role not in {Role.MLLP, Role.HTTP}]
     assert [stage.name for stage in make_stages(stages, settings)] == [role.value for role in stages]
 
