@@ -220,7 +220,9 @@ class Mapping(Section):
 class Nlp(Section):
     """Reading notes."""
 
-    extractor: str = Field("default", description="default (the promoted or shipped model), rules, or a folder")
+    extractor: str = Field(
+        "default", description="default (the promoted or shipped model), rules, or a folder"
+    )
     max_note_chars: int = Field(200_000, ge=100, description="a very long discharge letter has 60,000")
     min_note_chars: int = Field(12, ge=1, description="shorter texts are values, not notes")
     min_score: float = Field(0.5, ge=0, le=1, description="below it an entity is not emitted as FHIR")

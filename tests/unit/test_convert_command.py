@@ -35,7 +35,7 @@ def test_a_line_has_the_promised_keys_and_no_others(tmp_path):
     assert status == 0
     assert [line["outcome"] for line in lines] == ["accepted", "rejected"]
     for line in lines:
-        assert list(line) == ["source", "outcome", "bundle", "issues", "unmapped", "cleared"]
+        assert list(line) == ["source", "outcome", "bundle", "issues", "unmapped", "cleared", "coverage"]
         assert list(line["source"]) == ["path", "index", "message_type", "control_id", "charset"]
         assert all(
             list(issue) == ["severity", "code", "location", "message", "action"] for issue in line["issues"]

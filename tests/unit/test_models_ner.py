@@ -26,10 +26,6 @@ from models.promote import promote
 from models.registry import POINTER, folder_of, load_extractor, stored
 from models.session import Device, choose, why_no_cuda
 
-pytestmark = pytest.mark.skipif(
-    not (SHIPPED / "default" / MANIFEST).is_file(), reason="models/artifacts/default is not in this checkout"
-)
-
 SENTENCE = "She has hypertension and was started on amlodipine 5 mg once daily."
 
 

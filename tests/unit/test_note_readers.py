@@ -19,9 +19,6 @@ from models.artifact import CARD, MANIFEST, SHIPPED, Artifact, Input, seal
 from models.registry import POINTER
 from models.session import why_no_cuda
 
-needs_model = pytest.mark.skipif(
-    not (SHIPPED / "default" / MANIFEST).is_file(), reason="models/artifacts/default is not in this checkout"
-)
 SENTENCE = "She has hypertension and was started on amlodipine 5 mg once daily."
 
 
@@ -67,7 +64,6 @@ def test_a_worker_does_not_start_without_its_reader():
         make_stages([Role.ANNOTATE], Settings(nlp=Nlp(extractor="/nowhere")))
 
 
-@needs_model
 @pytest.mark.skipif(not why_no_cuda(), reason="CUDA works here")
 def test_a_worker_does_not_start_on_the_cpu_when_cuda_is_demanded():
     """No silent fall-back."""
@@ -81,7 +77,6 @@ def test_a_wrong_language_tag_is_refused():
         Nlp(by_language={"zh-Hans": "x"})
 
 
-@needs_model
 async def test_a_promotion_is_taken_up_and_no_note_is_lost(tmp_path):
     """Notes under way are answered by the model that had them; those after the swap by the new one."""
     store = tmp_path / "store"
@@ -106,7 +101,6 @@ async def test_a_promotion_is_taken_up_and_no_note_is_lost(tmp_path):
         await owner.stop()
 
 
-@needs_model
 async def test_a_promoted_model_that_is_broken_leaves_the_old_one_at_work(tmp_path):
     """Told once a promotion; a later good one is taken up."""
     store = tmp_path / "store"
@@ -129,7 +123,6 @@ async def test_a_promoted_model_that_is_broken_leaves_the_old_one_at_work(tmp_pa
     assert (await readers.read(note())).models[0].version == second.version
 
 
-@needs_model
 async def test_the_readers_are_loaded_once_however_many_ask():
     """Two models in memory would be two where the machine was sized for one."""
     owner = NoteReaders(Settings(nlp=Nlp(extractor="default", device="cpu")))
@@ -144,7 +137,6 @@ def record(number, text):
     )  # fmt: skip
 
 
-@needs_model
 async def test_notes_of_many_messages_share_the_model_and_a_bad_one_fails_alone(monkeypatch):
     """The stage is asked for 24 records at once, one of which the model can't read: 23 are answered, one is told.
 
