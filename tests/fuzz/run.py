@@ -32,16 +32,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("target", choices=["all", *sorted(FIXTURES)])
     parser.add_argument("--seconds", type=int, default=10, help="for each target")
+    parser.add_argument("--seed", type=int, default=0, help="of the search; 0 takes another one each time")
     parser.add_argument("--corpus", type=Path, default=ROOT / ".cache" / "fuzz")
     asked = parser.parse_args()
     if asked.target == "all":
-        sys.exit(max(_apart(target, asked.seconds, asked.corpus) for target in FIXTURES))
-    fuzz(asked.target, asked.seconds, asked.corpus)
+        sys.exit(max(_apart(target, asked) for target in FIXTURES))
+    fuzz(asked.target, asked.seconds, asked.corpus, asked.seed)
 
 
-def _apart(target: str, seconds: int, corpus: Path) -> int:
+def _apart(target: str, asked: argparse.Namespace) -> int:
     """One target in a process of its own; its words are shown if it found something, else how much it tried."""
-    command = [sys.executable, __file__, target, "--seconds", str(seconds), "--corpus", str(corpus)]
+    choices = {"--seconds": asked.seconds, "--corpus": asked.corpus, "--seed": asked.seed}
+    command = [
+        sys.executable,
+        __file__,
+        target,
+        *(str(word) for choice in choices.items() for word in choice),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     lines = done.stderr.splitlines()
     tried = [line for line in lines if line.startswith("Done ")]
@@ -51,7 +58,7 @@ def _apart(target: str, seconds: int, corpus: Path) -> int:
     return 1 if done.returncode else 0
 
 
-def fuzz(target: str, seconds: int, corpus: Path) -> None:
+def fuzz(target: str, seconds: int, corpus: Path, seed: int) -> None:
     work = corpus / target
     work.mkdir(parents=True, exist_ok=True)
     with atheris.instrument_imports(include=["engine", "adapters"]):
@@ -59,6 +66,7 @@ def fuzz(target: str, seconds: int, corpus: Path) -> None:
     options = [
         f"-max_total_time={seconds}",
         f"-max_len={MAX_LENGTH}",
+        f"-seed={seed}",
         "-timeout=20",
         "-rss_limit_mb=2048",
         "-print_final_stats=1",
