@@ -79,3 +79,9 @@ def test_a_reaction_is_linked_to_the_vaccination(message):
         "OBX|1|CE|31044-1^Reaction^LN|1|39579001^Anaphylaxis^SCT||||||F",
     )  # fmt: skip
     assert result.one("Immunization")["reaction"] == [{"detail": reference(result.one("Observation"))}]
+
+
+def test_an_administration_time_that_is_none_is_told_as_text(mapped):
+    """R4 demands occurrence[x]; what the sender wrote there stays."""
+    result = mapped("VXU^V04", PID, "ORC|RE||IMM-1", "RXA|0|1|X||107^DTAP^CVX|1")
+    assert vaccine(result, "107")["occurrenceString"] == "X"
