@@ -81,7 +81,7 @@ def test_a_reaction_is_linked_to_the_vaccination(message):
     assert result.one("Immunization")["reaction"] == [{"detail": reference(result.one("Observation"))}]
 
 
-def test_an_administration_time_that_is_none_is_told_as_text(mapped):
+def test_an_administration_time_that_is_none_is_told_as_text(message):
     """R4 demands occurrence[x]; what the sender wrote there stays."""
-    result = mapped("VXU^V04", PID, "ORC|RE||IMM-1", "RXA|0|1|X||107^DTAP^CVX|1")
+    result = message("VXU^V04^VXU_V04", PID, "ORC|RE||IMM-1", "RXA|0|1|X||107^DTAP^CVX|1")
     assert vaccine(result, "107")["occurrenceString"] == "X"
