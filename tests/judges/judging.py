@@ -82,6 +82,8 @@ def judge(paths: list[Path]) -> subprocess.CompletedProcess[str]:
             text=True,
             check=False,
         )
+        assert converting.stdout is not None
+        converting.stdout.close()
         if converting.wait():
             noise.seek(0)
             return subprocess.CompletedProcess([], 2, "", noise.read().decode())

@@ -66,6 +66,9 @@ def check(pipeline: Pipeline, message: bytes) -> list[Outcome]:
             assert outcome.error_code in REFUSALS, outcome.issues
         else:
             found = breaches(outcome.bundle, closed=message.startswith(b"MSH"))
+            if b"1e400" in message:
+                # R4 allows it and every digit is kept; fhir.resources reads numbers as doubles, and refuses it.
+                found = [each for each in found if "value_error" not in each]
             assert not found, (found, message)
     return made
 
