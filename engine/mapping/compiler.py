@@ -491,6 +491,9 @@ class Compiler:
             # An extension without a value holds other extensions instead (ext-1).
             path = path.removesuffix(f".{target.steps[-1].name}")
         if target.type in _TIMES:
+            text = _text_instead(root, path)
+            if text:
+                return compile_target(root, text), convert.string
             url = f"{self.extension_base}source-value"
             return compile_target(root, f"{path}.extension({url}).valueString"), convert.string
         if target.type == "code" and line["codes"]:
@@ -924,3 +927,12 @@ _NUMBER_PARTS: dict[str, Callable[[str, int, str, str], IdPart]] = {
 """Functions of id rules that read a field: of which segment, its number, the row's own segment, what it numbers."""
 
 __all__ = ["Compiler", "DatatypeTable", "Link", "MessageRule", "Rule", "SegmentTable"]
+
+
+def _text_instead(root: str, path: str) -> str:
+    """The text of a choice that R4 demands: a time that is none must not leave it without a value. "" if there is none."""
+    for choice in schema.choices(root):
+        text = f"{choice.name}String"
+        if choice.min and path in choice.options and text in choice.options:
+            return text
+    return ""

@@ -184,7 +184,6 @@ class Mapper:
         """Texts collected over several segments become one value."""
         for instance in run.instances:
             finish_texts(instance.resource, instance.texts)
-            _tell_time_as_text(instance.resource)
 
     def _identify(self, run: Run) -> None:
         """Give every instance its id; instances of one type with one key are told apart by order."""
@@ -223,14 +222,6 @@ class Mapper:
 
 
 _nothing = Leaf("")
-
-
-def _tell_time_as_text(resource: dict[str, Any]) -> None:
-    """An occurrence that is no time is told as text: R4 demands occurrence[x], and takes a string for it."""
-    twin = resource.get("_occurrenceDateTime")
-    if resource["resourceType"] == "Immunization" and twin and "occurrenceDateTime" not in resource:
-        del resource["_occurrenceDateTime"]
-        resource["occurrenceString"] = twin["extension"][0]["valueString"]
 
 
 def _reference(instance: Instance) -> str:
