@@ -55,10 +55,6 @@ def codes(resource: dict[str, Any]) -> list[str]:
     return [c["code"] for c in concept.get("coding", ()) if "code" in c]
 
 
-def reference(resource: dict[str, Any]) -> dict[str, str]:
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
-
-
 @pytest.fixture(scope="session")
 def pipeline() -> Pipeline:
     return Pipeline(Settings(), Mapper(), lambda _feed: FeedProfile(), "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mapped_resources import of, one, reference
 
 from engine.feeds import FeedProfile
 from engine.hl7v2 import er7
@@ -23,22 +24,8 @@ def convert(mapper):
     return run
 
 
-def of(mapped, resource_type: str) -> list[dict]:
-    return [r for r in mapped.resources if r["resourceType"] == resource_type]
-
-
-def one(mapped, resource_type: str) -> dict:
-    found = of(mapped, resource_type)
-    assert len(found) == 1, [r["resourceType"] for r in mapped.resources]
-    return found[0]
-
-
 def by_number(mapped, resource_type: str) -> dict[str, dict]:
     return {r["identifier"][0]["value"]: r for r in of(mapped, resource_type)}
-
-
-def reference(resource: dict) -> dict[str, str]:
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
 
 
 PID = "PID|1||7^^^KGH^MR||Tan^Ah Kow"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mapped_resources import of, one, reference
 
 from engine.feeds import FeedProfile
 from engine.hl7v2 import er7
@@ -21,20 +22,6 @@ def convert(mapper):
         return mapper.map(er7.parse("\r".join((head, *segments))), FeedProfile())
 
     return run
-
-
-def of(mapped, resource_type: str) -> list[dict]:
-    return [r for r in mapped.resources if r["resourceType"] == resource_type]
-
-
-def one(mapped, resource_type: str) -> dict:
-    found = of(mapped, resource_type)
-    assert len(found) == 1, [r["resourceType"] for r in mapped.resources]
-    return found[0]
-
-
-def reference(resource: dict) -> dict[str, str]:
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
 
 
 PID = f"PID|1||7^^^KGH^MR||Tan^Ah Kow{'|' * 13}A1^^^KGH"

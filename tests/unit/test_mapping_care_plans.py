@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from mapped_resources import reference
+
 PID = "PID|1||7^^^KGH^MR||Tan^Ah Kow"
-
-
-def reference(resource):
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
 
 
 def test_everything_stands_with_its_own_problem(fixture):

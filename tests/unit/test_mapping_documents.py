@@ -5,12 +5,9 @@ from __future__ import annotations
 import base64
 
 import pytest
+from mapped_resources import reference
 
 PID = "PID|1||7^^^KGH^MR||Tan^Ah Kow"
-
-
-def reference(resource):
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
 
 
 def test_an_addendum_appends_to_its_parent(fixture):

@@ -5,12 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from mapped_resources import reference
 
 PID = "PID|1||7^^^KGH^MR||Tan^Ah Kow"
-
-
-def reference(resource):
-    return {"reference": f"{resource['resourceType']}/{resource['id']}"}
 
 
 def medication(result, request):

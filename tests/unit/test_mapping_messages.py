@@ -6,6 +6,7 @@ import base64
 from decimal import Decimal
 
 import pytest
+from mapped_resources import of, one
 
 from engine.feeds import FeedProfile
 from engine.hl7v2 import er7
@@ -24,16 +25,6 @@ def convert(mapper):
         return mapper.map(er7.parse(text), FeedProfile())
 
     return run
-
-
-def of(mapped, resource_type: str) -> list[dict]:
-    return [r for r in mapped.resources if r["resourceType"] == resource_type]
-
-
-def one(mapped, resource_type: str) -> dict:
-    found = of(mapped, resource_type)
-    assert len(found) == 1, [r["resourceType"] for r in mapped.resources]
-    return found[0]
 
 
 def obx(convert, kind: str, value: str, units: str = "") -> dict:

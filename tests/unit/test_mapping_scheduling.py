@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from mapped_resources import one
 
 from engine.feeds import FeedProfile
 from engine.fhir.repair import repaired
@@ -23,16 +24,6 @@ def convert(mapper):
         return mapper.map(er7.parse("\r".join((head, *segments))), FeedProfile())
 
     return run
-
-
-def of(mapped, resource_type: str) -> list[dict]:
-    return [r for r in mapped.resources if r["resourceType"] == resource_type]
-
-
-def one(mapped, resource_type: str) -> dict:
-    found = of(mapped, resource_type)
-    assert len(found) == 1, [r["resourceType"] for r in mapped.resources]
-    return found[0]
 
 
 def sch(

@@ -220,9 +220,7 @@ def minutes(units: Getter | None = None) -> Converter:
         if not found:
             run.refuse(node, "invalid: no whole number of minutes")
             return None
-        run.use_all(node)
-        if unit_node is not None and isinstance(unit_node, Leaf):
-            run.use_all(unit_node)
+        _use_with_unit(run, node, unit_node)
         return found
 
     return convert
@@ -243,12 +241,17 @@ def later(start: Getter, units: Getter | None = None) -> Converter:
         except OverflowError:
             run.refuse(node, "invalid: it leads beyond any year that a date can have")
             return None
-        run.use_all(node)
-        if unit_node is not None and isinstance(unit_node, Leaf):
-            run.use_all(unit_node)
+        _use_with_unit(run, node, unit_node)
         return end
 
     return convert
+
+
+def _use_with_unit(run: Run, node: Node, unit: Node | None) -> None:
+    """A number and the unit that another place holds have both reached an element."""
+    run.use_all(node)
+    if isinstance(unit, Leaf):
+        run.use_all(unit)
 
 
 def moved(moment: str, distance: timedelta) -> str:
