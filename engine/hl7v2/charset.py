@@ -179,7 +179,9 @@ def _checked(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
     """Switches that the declared set does not follow, and characters that have several codes in their set."""
     if "\x1b" in decoded.text and not decoded.charset.endswith(iso2022.CODEC):
         decoded = _with_switches(decoded, payload, policy)
-    if decoded.charset in _ONE_CODE_EACH or decoded.text.isascii():
+    # Text in ASCII may have come with switches all the same: such as one at its end, to a set that nothing is said in.
+    plain = decoded.text.isascii() and not decoded.charset.endswith(iso2022.CODEC)
+    if decoded.charset in _ONE_CODE_EACH or plain:
         return decoded
     try:
         if decoded.encode() == payload:
@@ -190,7 +192,7 @@ def _checked(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
         Severity.INFORMATION,
         "charset-not-reversible",
         "MSH[1]-18",
-        f"The text holds characters that {decoded.declared or decoded.charset} can write in more than one way; "
+        f"The text holds characters or switches that {decoded.declared or decoded.charset} can write in more than one way; "
         "written again it has other bytes",
         "Nothing is lost. The bytes as they came are in the log.",
     )

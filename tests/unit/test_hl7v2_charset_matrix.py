@@ -214,3 +214,12 @@ def test_a_text_that_can_be_written_in_two_ways_is_told():
     decoded = decode(payload)
     assert [i.code for i in decoded.issues] == ["charset-not-reversible"]
     assert er7.parse(decoded).get("PID-5.1") == "∵"
+
+
+def test_a_switch_that_nothing_is_said_in_is_told():
+    """ESC $ B at the end leaves no trace in a text of ASCII letters: the bytes can't come back, and that is said."""
+    payload = message("ISO IR87", "TAN", "X").encode("ascii").rstrip(b"\r") + b"\x1b$B"
+    decoded = decode(payload)
+    assert decoded.text.isascii()
+    assert decoded.encode() != payload
+    assert [i.code for i in decoded.issues] == ["charset-not-reversible"]
