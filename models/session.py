@@ -6,11 +6,14 @@ falls back in silence. So it is found out first, without onnxruntime, whether CU
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import os
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -45,21 +48,32 @@ def why_no_cuda() -> str:
     count = ctypes.c_int(0)
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0 or count.value == 0:
         return "the NVIDIA driver sees no device"
-    return _why_no_provider()
+    return _missing_library()
 
 
-def _why_no_provider() -> str:
-    """Whether the provider's own library finds CUDA's and cuDNN's; onnxruntime would only print it."""
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls(directory="")
-    folder = Path(ort.__file__).parent / "capi"
-    try:
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_shared.so"), ctypes.RTLD_GLOBAL)
-        ctypes.CDLL(str(folder / "libonnxruntime_providers_cuda.so"))
-    except OSError as error:
-        missing = str(error).partition(":")[0]
-        return f"a CUDA library is missing or of another version ({missing})"
+def _missing_library() -> str:
+    """Which library of CUDA the provider would not find.
+
+    The provider's own library is not loaded to ask: loaded before onnxruntime's core has introduced itself to it, it
+    keeps a null pointer for ever (before 1.29 it fell over it at once).
+    """
+    _load_packaged()
+    major = str(ort.cuda_version).partition(".")[0]
+    for name in (*(f"lib{part}.so.{major}" for part in ("cudart", "cublasLt", "cublas")), "libcurand.so.10"):
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            return f"a CUDA library is missing or of another version ({name})"
     return ""
+
+
+def _load_packaged() -> None:
+    """Loads CUDA from NVIDIA's Python packages, wherever on the path they are; onnxruntime looks only beside itself."""
+    spec = find_spec("nvidia")
+    for root in (spec.submodule_search_locations if spec else None) or ():
+        for folder in sorted(Path(root).glob("*/lib")):
+            with contextlib.redirect_stdout(io.StringIO()):  # it prints what this folder does not hold
+                ort.preload_dlls(directory=str(folder))
 
 
 def choose(device: Device, artifact: Artifact) -> tuple[str, str]:
@@ -104,16 +118,11 @@ class Session:
     def __init__(self, artifact: Artifact, device: Device = Device.AUTO, threads: int = 0) -> None:
         self.provider, self.file = choose(device, artifact)
         self._input = artifact.input
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Threads that sleep between operators cost half of the speed (bench/bench_ner.py); between runs they must sleep.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        self._session = ort.InferenceSession(
-            str(artifact.path(self.file)), options, providers=_providers(self.provider)
-        )
+        self._session = _open(artifact.path(self.file), self.provider, threads)
+        if self.provider not in self._session.get_providers() and device is Device.AUTO:
+            # A device too old, or without memory left: onnxruntime knows only when it has tried.
+            self.provider, self.file = choose(Device.CPU, artifact)
+            self._session = _open(artifact.path(self.file), self.provider, threads)
         if self.provider not in self._session.get_providers():
             raise SettingsError(
                 f"onnxruntime did not take up {self.provider}",
@@ -164,6 +173,17 @@ class Session:
 
 
 _NUMPY = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
+
+def _open(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that sleep between operators cost half of the speed (bench/bench_ner.py); between runs they must sleep.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return ort.InferenceSession(str(path), options, providers=_providers(provider))
 
 
 def _providers(provider: str) -> list[str | tuple[str, dict[str, str]]]:
