@@ -26,7 +26,8 @@ class Ack:
     Attributes:
         code: MSA-1: AA, AE, AR or CA, CE, CR; "" when the message asked for none (MSH-15 NE).
         control_id: MSA-2: MSH-10 of the message it answers.
-        text: MSA-3. May hold patient data, coming from elsewhere: do not log it.
+        text: MSA-3, else ERR-8, which took its place in v2.7. May hold patient data, coming from elsewhere: do
+            not log it.
         raw: the whole acknowledgement, without framing.
     """
 
@@ -66,13 +67,13 @@ def read_ack(payload: bytes) -> Ack | None:
     msh = _read_msh(text)
     if not msh:
         return None
-    start = b"MSA" + msh[1]
-    for line in _LINE_END.split(text):
-        if line.startswith(start):
-            msa = line.split(msh[1])
-            code, control_id, words = (_field(msa, n).decode("latin-1") for n in (1, 2, 3))
-            return Ack(code, control_id, words, payload)
-    return None
+    lines = [line.split(msh[1]) for line in _LINE_END.split(text)]
+    msa = next((line for line in lines if line[0] == b"MSA" and len(line) > 1), None)
+    if msa is None:
+        return None
+    code, control_id, words = (_field(msa, n).decode("latin-1") for n in (1, 2, 3))
+    errors = (_field(line, 8).decode("latin-1") for line in lines if line[0] == b"ERR")
+    return Ack(code, control_id, words or next(errors, ""), payload)
 
 
 def _read_msh(text: bytes) -> list[bytes]:

@@ -1,8 +1,10 @@
 """Acknowledgements: what the listener answers (HL7 v2.5.1 §2.9, §2.13.1, §2.15.5, §2.15.8).
 
-Original mode answers AA, AE or AR in MSA-1. Enhanced mode (MSH-15 or MSH-16 valued) asks for an accept
-acknowledgement, which says only that the message is safe: CA, CE or CR; MSH-15 says when it is wanted.
-Wardstream answers on behalf of the log, so its acknowledgement is an accept acknowledgement in both.
+Original mode answers AA, AE or AR in MSA-1. Enhanced mode (MSH-15 or MSH-16 valued) parts the accept
+acknowledgement (CA, CE, CR; MSH-15 says when it is wanted) from the application acknowledgement (AA, AE, AR;
+MSH-16). A message gets one answer, and it always means the same: that the message is safe in the log, or not.
+It is the accept acknowledgement where MSH-15 wants one; where it doesn't and MSH-16 does, it is the other, for
+such a sender ("ER" and "AL" is common) waits for it.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from engine.hl7v2.tree import Segment
 
 _ENHANCED = {"AA": "CA", "AE": "CE", "AR": "CR"}
 _WANTED = {"AL": ("AA", "AE", "AR"), "ER": ("AE", "AR"), "SU": ("AA",), "NE": ()}
-"""MSH-15 (table 0155): after which results an acknowledgement is wanted."""
+"""Table 0155: after which results an acknowledgement is wanted."""
 
 _ERROR_0357 = {
     "ok": ("0", "Message accepted"),
@@ -57,14 +59,17 @@ class Header:
     def control_id(self) -> str:
         return self.segment.text(10)
 
-    def wants(self, code: str) -> bool:
-        """Whether the sender wants to hear ``code`` (AA, AE, AR)."""
-        rule = self.segment.text(15).strip()
-        return not rule or code in _WANTED.get(rule, ("AA", "AE", "AR"))
-
-    @property
-    def enhanced(self) -> bool:
-        return bool(self.segment.text(15).strip() or self.segment.text(16).strip())
+    def answer(self, code: str) -> str | None:
+        """MSA-1 that tells the sender ``code`` (AA, AE, AR) in the mode it asked for; None if it wants no answer."""
+        accept, application = (self.segment.text(n).strip().upper() for n in (15, 16))
+        if not accept and not application:
+            return code
+        if accept and code in _WANTED.get(accept, _WANTED["AL"]):
+            return _ENHANCED[code]
+        if application and code in _WANTED.get(application, _WANTED["AL"]):
+            return code
+        # Enhanced mode that leaves MSH-15 empty does not say that it wants no answer.
+        return None if accept else _ENHANCED[code]
 
 
 def read_header(payload: bytes) -> Header | None:
@@ -108,13 +113,12 @@ def acknowledge(
     """
     if header is None:
         header = Header(Delimiters(), Segment("MSH|^~\\&|||||||ACK|||2.5.1", Delimiters()), "")
-    if not header.wants(code):
+    answer = header.answer(code)
+    if answer is None:
         return None
     d, msh = header.delimiters, header.segment
     raw = [*msh.fields, *[""] * 20]
-    version = raw[12] or "2.5.1"
-    trigger = msh.text(9, 2)
-    message_type = d.component.join(["ACK", trigger, "ACK"]) if trigger else "ACK"
+    version = _version(msh.text(12))
     fields = [
         "MSH",
         d.encoding_characters,
@@ -124,34 +128,59 @@ def acknowledge(
         raw[4],
         at.strftime("%Y%m%d%H%M%S%z"),
         "",
-        message_type,
+        _message_type(d, version, msh.text(9, 2)),
         escape_text(control_id, d),
         raw[11] or "P",
-        version,
+        raw[12] or "2.5.1",
     ]
     if header.charset:
         fields += ["", "", "", "", "", raw[18]]
-    answer = _ENHANCED[code] if header.enhanced else code
-    number = escape_text(header.control_id, d)
-    lines = [
-        d.field.join(fields),
-        d.field.join(["MSA", answer, number, escape_text(text[:_MAX_TEXT], d)]).rstrip(d.field),
-    ]
+    words = _plain(text, d)
+    # MSH-10 goes back as it stands, whatever is in it: that is what the sender compares with.
+    acknowledgement = ["MSA", answer, raw[10], "" if version >= (2, 7) else words]
+    if code != "AA" and (2, 2) <= version < (2, 5):
+        acknowledgement += ["", "", _coded(d.component, kind)]
+    lines = [d.field.join(fields), d.field.join(acknowledgement).rstrip(d.field)]
     if code != "AA":
-        lines.append(_error_segment(d, version, text, location, kind))
+        lines.append(_error_segment(d, version, words, location, kind))
     return header.mark + "".join(f"{line}\r" for line in lines).encode(header.codec, "replace")
 
 
-def _error_segment(d: Delimiters, version: str, text: str, location: str, kind: str) -> str:
-    """ERR: location in ERR-2 and code in ERR-3 since v2.5, all in ERR-1 before (HL7 v2.5.1 §2.15.5)."""
+def _version(text: str) -> tuple[int, ...]:
+    """MSH-12 as numbers, so that they can be compared; what is no version counts as 2.5.1."""
+    text = text.strip()
+    return tuple(map(int, text.split("."))) if re.fullmatch(r"2(\.\d{1,2}){1,2}", text) else (2, 5, 1)
+
+
+def _message_type(d: Delimiters, version: tuple[int, ...], trigger: str) -> str:
+    """MSH-9 of an ACK: the trigger event since v2.2, the structure since v2.3.1."""
+    if not trigger or version < (2, 2):
+        return "ACK"
+    return d.component.join(["ACK", trigger] if version < (2, 3, 1) else ["ACK", trigger, "ACK"])
+
+
+def _plain(text: str, d: Delimiters) -> str:
+    """Our words, short, and safe also where the sender has no escape character."""
+    text = text[:_MAX_TEXT]
+    if d.escape:
+        return escape_text(text, d)
+    return "".join(" " if c in f"{d.field}{d.component}{d.repetition}{d.subcomponent}" else c for c in text)
+
+
+def _coded(separator: str, kind: str) -> str:
     number, title = _ERROR_0357[kind]
+    return separator.join([number, title, "HL70357"]) if separator else number
+
+
+def _error_segment(d: Delimiters, version: tuple[int, ...], words: str, location: str, kind: str) -> str:
+    """ERR: location in ERR-2 and code in ERR-3 since v2.5, all in ERR-1 before (HL7 v2.5.1 §2.15.5)."""
     segment_id, sequence, field = _split_location(location)
-    code = d.component.join([number, title, "HL70357"])
-    if version < "2.5":
-        inner = (d.subcomponent or "&").join([number, title, "HL70357"])
-        return d.field.join(["ERR", d.component.join([segment_id, sequence, field, inner])])
+    if version < (2, 5):
+        # The error code got subcomponents in v2.3.
+        code = _coded(d.subcomponent if version >= (2, 3) else "", kind)
+        return d.field.join(["ERR", d.component.join([segment_id, sequence, field, code])])
     place = d.component.join([segment_id, sequence, field]).strip(d.component)
-    return d.field.join(["ERR", "", place, code, "E", "", "", "", escape_text(text[:_MAX_TEXT], d)])
+    return d.field.join(["ERR", "", place, _coded(d.component, kind), "E", "", "", "", words])
 
 
 def _split_location(location: str) -> tuple[str, str, str]:

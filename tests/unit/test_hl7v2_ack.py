@@ -25,6 +25,7 @@ def test_ack_goes_back_to_the_sender_and_echoes_its_control_id():
     a = ack(ADT)
     assert [a.get(f"MSH-{n}") for n in (3, 4, 5, 6)] == ["WS", "SITE", "EMR", "KGH"]
     assert (a.get("MSA-1"), a.get("MSA-2"), a.get("MSH-10")) == ("AA", "C&7", "W1")
+    assert a.first("MSA").fields[2] == "C\\T\\7"
     assert (a.get("MSH-9.1"), a.get("MSH-9.2"), a.get("MSH-11"), a.get("MSH-12")) == (
         "ACK",
         "A01",
@@ -95,3 +96,96 @@ def test_bytes_of_any_character_set_are_echoed_as_they_came():
     """The edge need not know Big5 to echo a control id."""
     message = "MSH|^~\\&|EMR|KGH|||2026||ADT^A01|編1|P|2.5".encode("big5")
     assert "編1".encode("big5") in acknowledge(read_header(message), "AA", control_id="W1", at=AT)
+
+
+@pytest.mark.parametrize("number", ["A\\T\\1", "1^2&3~4", "12 34", "#7"])
+def test_msa2_is_msh10_to_the_letter(number):
+    """Senders compare the text, so that not even a delimiter that should have been escaped may get lost."""
+    answer = acknowledge(
+        read_header(f"MSH|^~\\&|A|B|||2026||ADT^A01|{number}|P|2.5.1\r".encode()),
+        "AA",
+        control_id="W1",
+        at=AT,
+    )
+    assert b"\rMSA|AA|" + number.encode() + b"\r" in answer
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ("2.1", ["MSH-9=ACK", "MSA|AE|7|no", "ERR|PID^1^5^102"]),
+        ("2.2", ["MSH-9=ACK^A01", "MSA|AE|7|no|||102^Data type error^HL70357", "ERR|PID^1^5^102"]),
+        (
+            "2.3",
+            [
+                "MSH-9=ACK^A01",
+                "MSA|AE|7|no|||102^Data type error^HL70357",
+                "ERR|PID^1^5^102&Data type error&HL70357",
+            ],
+        ),
+        (
+            "2.4",
+            [
+                "MSH-9=ACK^A01^ACK",
+                "MSA|AE|7|no|||102^Data type error^HL70357",
+                "ERR|PID^1^5^102&Data type error&HL70357",
+            ],
+        ),
+        (
+            "2.5",
+            ["MSH-9=ACK^A01^ACK", "MSA|AE|7|no", "ERR||PID^1^5|102^Data type error^HL70357|E||||no"],
+        ),
+        ("2.8.2", ["MSH-9=ACK^A01^ACK", "MSA|AE|7", "ERR||PID^1^5|102^Data type error^HL70357|E||||no"]),
+        ("2.10", ["MSH-9=ACK^A01^ACK", "MSA|AE|7", "ERR||PID^1^5|102^Data type error^HL70357|E||||no"]),
+    ],
+)
+def test_an_old_sender_gets_an_old_acknowledgement(version, expected):
+    """MSA-6 and ERR-1 before v2.5, no MSA-3 since v2.7: a strict parser of the version takes the answer."""
+    header = read_header(f"MSH|^~\\&|A|B|||2026||ADT^A01|7|P|{version}\r".encode())
+    answer = acknowledge(
+        header, "AE", control_id="W1", at=AT, text="no", location="PID[1]-5", kind="type"
+    ).decode()
+    msh, msa, err, _ = answer.split("\r")
+    assert [f"MSH-9={msh.split('|')[8]}", msa, err] == expected
+    assert msh.split("|")[11] == version
+
+
+def test_words_are_safe_where_the_sender_has_no_escape_character():
+    """A bar in our reason must not make a new field in an answer that can't escape it."""
+    a = ack("MSH|^|A|B|||2026||ADT^A01|7|P|2.3\r", "AR", text="begin with MSH|^~")
+    assert a.get("MSA-3") == "begin with MSH  ~"
+    assert len(a.first("MSA").fields) == 7
+
+
+_ANSWERS = {
+    # MSH-15, MSH-16: the answers to what is safe, not safe, and never will be; - is none
+    ("", ""): "AA AE AR",
+    ("", "AL"): "AA AE AR",
+    ("", "NE"): "CA CE CR",
+    ("", "ER"): "CA AE AR",
+    ("", "SU"): "AA CE CR",
+    ("AL", ""): "CA CE CR",
+    ("AL", "AL"): "CA CE CR",
+    ("AL", "NE"): "CA CE CR",
+    ("NE", ""): "- - -",
+    ("NE", "NE"): "- - -",
+    ("NE", "AL"): "AA AE AR",
+    ("NE", "ER"): "- AE AR",
+    ("NE", "SU"): "AA - -",
+    ("ER", ""): "- CE CR",
+    ("ER", "NE"): "- CE CR",
+    ("ER", "AL"): "AA CE CR",
+    ("ER", "ER"): "- CE CR",
+    ("ER", "SU"): "AA CE CR",
+    ("SU", ""): "CA - -",
+    ("SU", "AL"): "CA AE AR",
+    ("SU", "ER"): "CA AE AR",
+    ("SU", "SU"): "CA - -",
+}
+
+
+@pytest.mark.parametrize(("asked", "answers"), _ANSWERS.items())
+def test_every_pair_of_conditions_gets_the_answer_that_it_waits_for(asked, answers):
+    """Vaccination registries send ER and AL and wait for AA: to answer success with silence would stop the feed."""
+    header = read_header(f"MSH|^~\\&|A|B|||2026||VXU^V04|7|P|2.5.1|||{asked[0]}|{asked[1]}\r".encode())
+    assert " ".join(header.answer(code) or "-" for code in ("AA", "AE", "AR")) == answers
