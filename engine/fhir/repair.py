@@ -3,12 +3,12 @@
 Rules, in this order, until the resource is valid:
 
 1. a value that a rule of :mod:`engine.fhir.mends` can save is saved: ``"5"`` for 5, one value for an array;
-2. a required element that is missing or was lost is declared unknown where R4 has a way to say so: the code
-   ``unknown`` if the value set has it, the data-absent-reason of a concept or a time. A reference, a code
-   without ``unknown`` and a backbone element can't be made up: what contains them goes;
-3. whatever else is broken is taken out; so is what is left empty by that.
+2. an element that a resource or a part of one demands and that is missing or was lost is declared unknown: by the
+   code ``unknown`` if the value set has it, by the data-absent-reason of a concept, else by the extension of that
+   name. So one bad element never takes its resource along;
+3. whatever else is broken is taken out; so is what is left empty by that, and a data type that can't do without it.
 
-Every step is reported. Nothing is saved when the resource itself would have to go.
+Every step is reported. A resource goes only when it tells nothing, or when a rule over all of it can't be kept.
 """
 
 from __future__ import annotations
@@ -41,6 +41,15 @@ _VALUE_MENDS: dict[str, tuple[Mend, ...]] = {
     "code": (mend_code, mend_concept),
 }
 _NOTHING_LOST = frozenset({"empty", "null"})
+_EITHER = {
+    "apr-1": ("AppointmentResponse", "actor"),
+    "ipn-1": ("InsurancePlan", "name"),
+    "org-1": ("Organization", "name"),
+    "ppc-1": ("Consent", "policyRule"),
+}
+"""Rules over a whole resource that ask for one of two elements, and the one that is declared unknown."""
+_NO_CONTENT = frozenset({"resourceType", "id", "meta", "implicitRules", "language"})
+"""What a resource may have that says nothing of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,19 +177,22 @@ class _Repair(WorkCopy):
         return "the shorter one was filled with null"
 
     def declare_unknown(self, finding: Finding) -> str:
-        """A required element of a resource: say that it is not known, where R4 has a way to say so."""
+        """A required element of a resource or backbone element: say that it is not known.
+
+        Nothing is declared of what tells nothing else, and nothing within data types: they go as a whole.
+        """
         place = finding.where[:-1]
         element = self.element_at(place)
         holder = self.at(place)
-        kind = holder.get("resourceType")
-        if (place and (element is None or element.content != "Resource")) or not schema.is_resource(
-            str(kind)
-        ):
+        if element is None or element.content == "Resource":
+            kind = str(holder.get("resourceType")) if element is not None or not place else ""
+            known = schema.is_resource(kind)
+        else:
+            kind, known = element.content, element.types[0] == "BackboneElement"
+        if not known or not holder.keys() - _NO_CONTENT:
             return ""
-        named = _unknown(str(kind), str(finding.where[-1]))
-        if named is None:
-            return ""
-        holder[named[0]] = tracked(named[1])
+        name, value = _unknown(kind, str(finding.where[-1]))
+        holder[name] = tracked(value)
         return "it was marked as unknown"
 
     def presume_active(self, finding: Finding) -> str:
@@ -221,10 +233,12 @@ class _Repair(WorkCopy):
         holder["display"] = holder.pop("reference")
         return "it was made the display"
 
-    def unnamed(self, finding: Finding) -> str:
-        """org-1. The name is declared unknown."""
-        self.at(finding.where)["_name"] = tracked(_absent())
-        return "the name was marked as unknown"
+    def either_unknown(self, finding: Finding) -> str:
+        """A rule that asks for one of two elements: the likelier one is declared unknown."""
+        kind, name = _EITHER[finding.code]
+        named, value = _unknown(kind, name)
+        self.at(finding.where)[named] = tracked(value)
+        return f"the {name} was marked as unknown"
 
     # -- removing ------------------------------------------------------------------------------------
 
@@ -254,29 +268,38 @@ def _absent() -> Json:
     return {"extension": [{"url": ABSENT_REASON, "valueCode": "unknown"}]}
 
 
-def _unknown(kind: str, name: str) -> tuple[str, Any] | None:
-    """(JSON name, value) that declares a required element of a resource unknown; None when R4 has no way."""
+def _unknown(kind: str, name: str) -> tuple[str, Any]:
+    """(JSON name, value) that declares a required element of a resource unknown (FHIR R4 §2.24.0.1, §2.6.2.3)."""
     if name.endswith("[x]"):
+        members = schema.elements(kind)
         options = next(c.options for c in schema.choices(kind) if c.name == name[:-3])
-        dated = next((o for o in options if o.endswith("DateTime")), None)
-        if dated:
-            return f"_{dated}", _absent()
-        concept = next((o for o in options if o.endswith("CodeableConcept")), None)
-        return (concept, {"coding": [dict(_ABSENT_CODING)]}) if concept else None
-    element = schema.elements(kind)[name]
-    value: Any
-    if element.codes is not None:
-        known = "unknown" in element.codes and element.types[0] == "code"
-        return (name, "unknown") if known else None
-    if element.types[0] == "CodeableConcept":
+        ways = [_unknown_element(members[option]) for option in options]
+        dated = (way for way in ways if way[0].startswith("_") and way[0].endswith("DateTime"))
+        concept = (way for way in ways if way[0].endswith("CodeableConcept"))
+        return next(dated, None) or next(concept, None) or ways[0]
+    return _unknown_element(schema.elements(kind)[name])
+
+
+def _unknown_element(element: schema.Element) -> tuple[str, Any]:
+    """A code or concept says ``unknown`` where its value set has that; anything else carries the extension."""
+    name, kind = element.name, element.types[0]
+    value: Any = _absent()
+    if kind == "code" and element.codes is not None and "unknown" in element.codes:
+        value = "unknown"
+    elif kind == "CodeableConcept" and element.codes is None:
         value = {"coding": [dict(_ABSENT_CODING)]}
-    elif element.types[0] in {"Coding", "Quantity"}:
-        value = _absent()
-    elif element.types[0] in {"dateTime", "instant", "date"}:
-        name, value = f"_{name}", _absent()
-    else:
-        return None
+    elif kind in schema.PRIMITIVES:
+        name = f"_{name}"
+    elif kind == "BackboneElement":
+        value = _unknown_parts(element.content) or value
     return name, value if element.max == 1 else [value]
+
+
+def _unknown_parts(kind: str) -> Json:
+    """What a backbone element demands, all of it unknown."""
+    names = [name for name, element in schema.elements(kind).items() if element.min]
+    names += [f"{choice.name}[x]" for choice in schema.choices(kind) if choice.min]
+    return dict(_unknown(kind, name) for name in names)
 
 
 _SPECIAL: dict[str, Callable[[_Repair, Finding], str]] = {
@@ -289,5 +312,5 @@ _SPECIAL: dict[str, Callable[[_Repair, Finding], str]] = {
     "qty-3": _Repair.code_as_unit,
     "ait-1": _Repair.presume_active,
     "con-4": _Repair.presume_inactive,
-    "org-1": _Repair.unnamed,
+    **dict.fromkeys(_EITHER, _Repair.either_unknown),
 }

@@ -10,6 +10,11 @@ from engine.fhir.writer import dumps
 from engine.records import Severity
 
 PATIENT = {"resourceType": "Patient", "id": "p1", "name": [{"family": "Tan"}]}
+ABSENT = {
+    "extension": [
+        {"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}
+    ]
+}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_values_in_the_wrong_form_are_saved(change, expected, code):
             {"telecom": [{"value": "1", "system": "other"}]},
             "Patient.telecom[0].system",
         ),
-        ({"link": [{"type": "refer"}]}, {}, "Patient.link[0]"),
+        ({"text": {"status": "generated"}}, {}, "Patient.text"),
         (
             {"generalPractitioner": [{"reference": "Patient/1"}]},
             {},
@@ -141,23 +146,63 @@ def test_required_elements_are_declared_unknown_where_r4_has_a_way(resource, ele
 
 
 @pytest.mark.parametrize(
-    ("resource", "path"),
+    ("resource", "element", "said"),
     [
-        ({"resourceType": "Condition", "code": {"text": "x"}}, "Condition.subject"),
+        ({"resourceType": "Condition", "code": {"text": "x"}}, "subject", ABSENT),
         (
             {"resourceType": "DocumentReference", "content": [{"attachment": {"title": "t"}}]},
-            "DocumentReference.status",
+            "_status",
+            ABSENT,
         ),
         (
             {"resourceType": "Provenance", "target": [{"display": "t"}], "recorded": "2020-01-01T00:00:00Z"},
-            "Provenance.agent",
+            "agent",
+            [{"who": ABSENT}],
+        ),
+        (
+            {"resourceType": "MessageHeader", "eventUri": "urn:x:y", "source": {"name": "no endpoint"}},
+            "source",
+            {"name": "no endpoint", "_endpoint": ABSENT},
+        ),
+        (
+            {
+                "resourceType": "OperationOutcome",
+                "issue": [{"code": "invalid", "severity": "dire"}],
+            },
+            "issue",
+            [{"code": "invalid", "_severity": ABSENT}],
+        ),
+        (
+            {"resourceType": "Patient", "link": [{"type": "refer"}]},
+            "link",
+            [{"type": "refer", "other": ABSENT}],
+        ),
+        ({"resourceType": "AppointmentResponse", "comment": "c"}, "actor", ABSENT),
+        ({"resourceType": "InsurancePlan", "alias": ["a"]}, "_name", ABSENT),
+    ],
+)
+def test_no_resource_goes_because_one_element_that_it_needs_is_bad(resource, element, said):
+    """Where the value set has no "unknown", R4's data-absent-reason stands in the element's place."""
+    fixed, issues = repair(resource)
+    assert fixed[element] == said
+    assert validate(fixed) == []
+    assert all(issue.severity is not Severity.ERROR for issue in issues)
+
+
+@pytest.mark.parametrize(
+    ("resource", "path"),
+    [
+        ({"resourceType": "Condition", "id": "c"}, "Condition.subject"),
+        (
+            {"resourceType": "Linkage", "item": [{"type": "source", "resource": {"display": "one alone"}}]},
+            "Linkage",
         ),
         ({"resourceType": "Nothing"}, "Resource.resourceType"),
         ({}, "Resource.resourceType"),
     ],
 )
 def test_a_resource_that_cannot_be_saved_says_why(resource, path):
-    """A subject, a status without "unknown" and a whole backbone element can't be made up."""
+    """What tells nothing, what R4 does not know, and a link that links nothing."""
     fixed, issues = repair(resource)
     assert fixed is None
     assert (issues[-1].severity, issues[-1].location) == (Severity.ERROR, path)

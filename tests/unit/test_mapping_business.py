@@ -189,3 +189,10 @@ def test_an_acknowledgement_says_what_went_wrong(convert):
     fine = convert("ACK^A01^ACK", "MSA|AA|C99")
     assert one(fine, "MessageHeader")["response"]["code"] == "ok"
     assert of(fine, "OperationOutcome") == []
+
+
+def test_an_error_without_a_severity_is_an_error_all_the_same(process):
+    """ERR-4 and ERR-3 empty or of no table: the OperationOutcome stays, with what the rest says."""
+    raw = rb"MSH|^~\&|A|B|C|D|20230405||ACK^A01|1|P|2.5.1" + b"\rMSA|AE|C99\rERR||PID^1^3|zz^Odd||||in full"
+    (issue,) = process(raw).one("OperationOutcome")["issue"]
+    assert (issue["severity"], issue["code"], issue["diagnostics"]) == ("error", "processing", "in full")

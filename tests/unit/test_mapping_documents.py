@@ -85,3 +85,15 @@ def test_encapsulated_data_of_any_kind(message, value, media, data):
     attachment = result.one("DocumentReference")["content"][0]["attachment"]
     assert attachment["contentType"].partition(";")[0] == media
     assert base64.b64decode(attachment["data"]) == data
+
+
+def test_a_result_that_only_stands_where_a_document_would_is_no_document(process):
+    """An OBX between ORC and OBR (v2.8 has a document there, behind its TXA) is a result, and none is lost."""
+    lines = (
+        rb"MSH|^~\&|A|B|C|D|20230405||ORU^R01^ORU_R01|1|P|2.8", PID.encode(), b"ORC|RE|P1^X|F1^X",
+        b"OBX|1|NM|2951-2^Sodium^LN||140|mmol/L|||||F", b"OBR|1|P1^X|F1^X|24326-1^Lytes^LN",
+        b"OBX|1|NM|2823-3^Potassium^LN||4|mmol/L|||||F",
+    )  # fmt: skip
+    result = process(b"\r".join(lines))
+    assert result.of("DocumentReference") == []
+    assert sorted(o["valueQuantity"]["value"] for o in result.of("Observation")) == [4, 140]
