@@ -15,7 +15,7 @@ class Slot:
     """What one JSON name within a type may hold; the compiled form of :class:`schema.Element`."""
 
     __slots__ = (
-        "_rule", "choice", "codes", "content", "many", "name", "profile", "system", "targets", "test", "type",
+        "_rule", "choice", "codes", "content", "listed", "many", "name", "profile", "system", "targets", "test", "type",
     )  # fmt: skip
 
     def __init__(self, element: schema.Element) -> None:
@@ -26,6 +26,8 @@ class Slot:
         self.content = element.content
         self.targets = frozenset(element.targets)
         self.codes = element.codes if element.content else None
+        self.listed = None if element.content else element.codes
+        """The codes of a primitive."""
         self.system = element.binding_system
         self.profile = PROFILES.get(element.profile)
         self.test = None if element.content else _primitive_test(element)

@@ -74,8 +74,8 @@ def _integer(least: int) -> Test:
     return test
 
 
-def _calendar(type_name: str) -> Test:
-    """Form and calendar: 2023-02-30 has the form of a date and is none."""
+def _existing(type_name: str) -> Callable[[str], bool]:
+    """Form and calendar of a text: 2023-02-30 has the form of a date and is none. Another type raises TypeError."""
     match = PRIMITIVES[type_name].fullmatch
 
     @lru_cache(maxsize=8192)
@@ -89,6 +89,16 @@ def _calendar(type_name: str) -> Test:
         except ValueError:
             return False
         return True
+
+    return exists
+
+
+EXISTS = {name: _existing(name) for name in ("date", "dateTime", "instant")}
+"""Whether a text is a time that exists."""
+
+
+def _calendar(type_name: str) -> Test:
+    exists = EXISTS[type_name]
 
     def test(value: Any) -> bool:
         return type(value) is str and exists(value)
@@ -120,7 +130,7 @@ def _xhtml(value: Any) -> bool:
 
 TESTS: dict[str, Test] = {
     **{name: _pattern(name) for name in ("code", "id", "oid", "uuid", "time", "uri", "url", "canonical")},
-    **{name: _calendar(name) for name in ("date", "dateTime", "instant")},
+    **{name: _calendar(name) for name in EXISTS},
     **{name: _integer(least) for name, least in _INTEGERS.items()},
     "string": _text,
     "markdown": _text,

@@ -20,6 +20,7 @@ from typing import Any
 from engine.fhir import schema
 from engine.fhir.findings import Finding, Where, action_for
 from engine.fhir.mends import Mend, mend_code, mend_concept, mend_format, mend_object, mend_type
+from engine.fhir.sure import surely_valid
 from engine.fhir.walk import validate
 from engine.fhir.workcopy import Items, WorkCopy, tracked
 from engine.records import Issue, Severity
@@ -78,6 +79,8 @@ def repair(resource: Json) -> tuple[Json | None, list[Issue]]:
 
 def repaired(resource: Json) -> Repaired:
     """As :func:`repair`, with the places of what was lost."""
+    if surely_valid(resource):
+        return Repaired(resource)
     findings = _errors(resource)
     if not findings:
         return Repaired(resource)

@@ -156,7 +156,7 @@ class Mapper:
             made = run.by_name.get(rule.name)
             instance = run.find(rule.name, group) if rule.mode == "add" else (made[-1] if made else None)
             if instance is None:
-                run.orphans.add((id(segment), rule.name))
+                run.orphans.setdefault(id(segment), rule.name)
                 return
         elif rule.mode == "join":
             instance = run.find_joint(rule.name, group)
@@ -323,9 +323,8 @@ def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
 
 
 def _segment_reason(run: Run, segment: Segment) -> str:
-    for orphan, name in run.orphans:
-        if orphan == id(segment):
-            return f"there is no {name} that this segment could complete"
+    if orphan := run.orphans.get(id(segment)):
+        return f"there is no {orphan} that this segment could complete"
     rules = [r for r in run.mapper.rules if r.segment == segment.id]
     if not rules:
         return f"no rule for segment {segment.id}"

@@ -88,8 +88,8 @@ class Run:
         self.codes: list[tuple[str, str]] = []
         self.unknown_codes: list[tuple[str, str]] = []
         self.current: Instance | None = None
-        self.orphans: set[tuple[int, str]] = set()
-        """(segment, name) for segments that should complete an instance that is not there."""
+        self.orphans: dict[int, str] = {}
+        """The id() of each segment that should complete an instance that is not there -> its name, the first one asked for."""
         self.links: list[tuple[Instance, Segment, tuple[Link, ...], Items]] = []
         """References to set when all resources have their ids."""
         self.names = {segment.id for segment, _ in structured.placed} | {g.name for _, g in structured.placed}
