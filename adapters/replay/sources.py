@@ -164,10 +164,16 @@ def _file(path: Path, shown: str, wanted: Format, limit: int) -> Iterator[Source
             index += 1
     except (OSError, EOFError, zlib.error) as error:
         failure = ReadError(
-            f"The file can't be read: {getattr(error, 'strerror', None) or type(error).__name__}",
-            action="Check that it is whole and readable; a .gz file may be cut off.",
+            f"The file can't be read{' on' if index else ''}: {_why(error)}",
+            action="Check that the file is whole, and that this user may read it.",
         )
         yield SourceMessage(shown, index, kind, b"", failure=failure)
+
+
+def _why(error: OSError | EOFError | zlib.error) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return "it is cut off" if isinstance(error, EOFError) else "its compressed data is broken"
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -193,8 +199,8 @@ def _kind(path: Path, head: bytes, wanted: Format) -> Kind:
     narrow = head[:400].replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf")
     if _HL7_START.match(narrow):
         return Kind.HL7V2
-    if narrow.lstrip()[:1] in {b"{", b"["}:
-        return Kind.FHIR
+    if narrow.lstrip()[:1] in {b"{", b"[", b"<"}:
+        return Kind.FHIR  # of XML the FHIR reader says what it is
     return Kind.FHIR if _suffixes(path) & _JSON_SUFFIXES else Kind.HL7V2
 
 
@@ -211,7 +217,8 @@ def _fhir_pieces(
     """One JSON document, or the lines of NDJSON.
 
     A file is NDJSON when its first line is a whole object and more follow; or when its name says so, unless the
-    first line shows a document laid out over several.
+    first line shows a document laid out over several. Lines of UTF-16 and UTF-32 can't be told by their bytes: such
+    a file is one piece, whose lines the FHIR reader tells.
     """
     first = b""
     for chunk in chunks:
@@ -219,8 +226,9 @@ def _fhir_pieces(
         if b"\n" in first or len(first) > limit:
             break
     line, newline, _ = first.partition(b"\n")
+    wide = b"\0" in first[:4]
     whole_object = newline and _NDJSON_LINE.match(line) and _balanced(line)
-    if whole_object or (named_lines and line.strip() not in {b"{", b"["}):
+    if not wide and (whole_object or (named_lines and line.strip() not in {b"{", b"["})):
         yield from _lines(first, chunks, limit)
         return
     content = bytearray(first)

@@ -129,6 +129,11 @@ def _bundle_kind(bundle: Json, out: Unbundled) -> str:
 def _entries(bundle: Json, out: Unbundled) -> Iterator[tuple[int, Json]]:
     entries = bundle.get("entry")
     if isinstance(entries, dict):
+        out.issues.append(
+            _issue(
+                "array-expected", "Bundle.entry", "Expected an array, not an object; it was put into an array"
+            )
+        )
         entries = [entries]
     if entries is not None and not isinstance(entries, list):
         out.refused += 1

@@ -85,6 +85,9 @@ class _Walk:
         if not node or (len(node) == 1 and "id" in node and not rule.is_resource):
             self.add("empty", "An object without elements (ele-1)", where)
             return
+        self._elements(node, rule, where)
+
+    def _elements(self, node: Json, rule: Rule, where: Where) -> None:
         known = rule.known
         chosen: dict[str, str] = {}
         for name, value in node.items():
@@ -135,20 +138,23 @@ class _Walk:
             return None
         value = node[name]
         if not slot.many:
-            self._twin(value, (*where, name))
+            self._twin(value, node.get(slot.name), (*where, name))
         elif isinstance(value, list) and value:
+            beside = node.get(slot.name)
+            values = beside if isinstance(beside, list) else []
             for index, item in enumerate(value):
                 if item is not None:
-                    self._twin(item, (*where, name, index))
-            self._aligned(value, node.get(slot.name), where, slot.name)
+                    self._twin(item, values[index] if index < len(values) else None, (*where, name, index))
+            self._aligned(value, beside, where, slot.name)
         else:
             self._bad_array(value, (*where, name))
         return slot
 
-    def _twin(self, value: Any, where: Where) -> None:
-        """The id and extensions of a primitive (FHIR R4 §2.6.2.3)."""
+    def _twin(self, value: Any, beside: Any, where: Where) -> None:
+        """The id and extensions of a primitive (FHIR R4 §2.6.2.3); beside a value an id alone is enough (ele-1)."""
         if isinstance(value, dict):
-            self.node(value, rule_for("Element"), where)
+            check = self._elements if beside is not None and value.keys() == {"id"} else self.node
+            check(value, rule_for("Element"), where)
         else:
             self._bad_object(value, where)
 

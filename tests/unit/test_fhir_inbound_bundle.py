@@ -255,3 +255,12 @@ def test_a_missing_type_is_reported_and_read_as_a_collection():
     outcome = process(None, entry({**PATIENT, "id": "a"}))
     assert requests(outcome) == [("PUT", "Patient/a")]
     assert [i.location for i in outcome.issues] == ["Bundle.type"]
+
+
+def test_an_entry_outside_an_array_is_read_and_told():
+    """A sender that writes one entry without its array learns of it."""
+    bundle = {"resourceType": "Bundle", "type": "collection", "entry": {"resource": PATIENT}}
+    envelope = Envelope(json.dumps(bundle).encode(), Kind.FHIR, "f", "m", datetime(2026, 1, 1, tzinfo=UTC))
+    (outcome,) = process_fhir(envelope, Settings())
+    assert len(outcome.bundle["entry"]) == 1
+    assert ("array-expected", "Bundle.entry") in {(i.code, i.location) for i in outcome.issues}

@@ -127,6 +127,22 @@ def test_nulls_stand_for_values_that_are_extensions_only():
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"birthDate": "1970-02-28", "_birthDate": {"id": "b"}}, []),
+        ({"name": [{"given": ["A", "B"], "_given": [None, {"id": "b"}]}]}, []),
+        ({"_birthDate": {"id": "b"}, "birthDate": None}, ["empty"]),
+        ({"name": [{"given": ["A", None], "_given": [None, {"id": "b"}]}]}, ["empty"]),
+        ({"birthDate": "1970-02-28", "_birthDate": {"id": "a b"}}, ["format"]),
+    ],
+)
+def test_an_id_alone_is_enough_beside_a_value(change, expected):
+    """ele-1 asks for a value or children: the id of a value that is there is kept, that of none says nothing."""
+    found_codes = [code for code, _ in found({**PATIENT, **change})]
+    assert [code for code in found_codes if code != "null"] == expected
+
+
 def test_a_concept_with_a_required_binding_needs_a_coding_of_the_set():
     """A text, or a code of another system, is not what the binding demands."""
     condition = {"resourceType": "Condition", "subject": {"reference": "Patient/1"}}

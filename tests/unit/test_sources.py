@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from adapters.replay.sources import CHUNK_BYTES, Format, messages
-from engine.errors import SettingsError
+from engine.errors import ReadError, SettingsError
+from engine.fhir.reader import read_documents
+from engine.settings import Read
 
 ADT = b"MSH|^~\\&|A|B|C|D|20260105080000+0800||ADT^A01|%d|P|2.5.1\rPID|1||X\r"
 LIMIT = 1_000_000
@@ -174,3 +176,20 @@ def test_a_huge_message_is_kept_up_to_the_limit(tmp_path, name):
     assert LIMIT <= kept <= LIMIT + CHUNK_BYTES
     assert first.left_out + kept == len(body[0].rstrip(b"\r"))
     assert [message.left_out for message in rest] == [0] * (len(body) - 1)
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_lines_of_wide_characters_are_not_cut_in_the_middle_of_one(tmp_path, codec):
+    """In UTF-16 a line end is two bytes: split at one, every other line would be noise."""
+    lines = [f'{{"resourceType":"Patient","id":"p{n}","name":[{{"family":"\u0a0a"}}]}}' for n in range(3)]
+    (tmp_path / "a.ndjson").write_bytes("\n".join(lines).encode(codec))
+    documents = [d for m in read(tmp_path / "a.ndjson") for d in read_documents(m.payload, Read())]
+    assert [(d.resource.get("id"), d.error) for d in documents] == [("p0", None), ("p1", None), ("p2", None)]
+
+
+def test_xml_is_given_to_the_reader_that_knows_what_it_is(tmp_path):
+    """FHIR as XML is refused as such, and not as HL7 v2 without MSH."""
+    (tmp_path / "a.xml").write_bytes(b'<Patient xmlns="http://hl7.org/fhir"/>')
+    (message,) = read(tmp_path)
+    with pytest.raises(ReadError, match="XML"):
+        list(read_documents(message.payload, Read()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -76,3 +77,30 @@ def test_a_record_that_is_no_json_is_told_too():
     stage = IngestStage(Kind.FHIR, make_pipeline(settings), settings)
     (outcome,) = stage.failed(record(b"\xff{", Kind.FHIR), RuntimeError())
     assert json.loads(outcome.value)["outcome"] == "rejected"
+
+
+def test_numbers_reach_the_record_digit_by_digit():
+    """1.50 says that the hundredths were measured; through the whole stage nothing becomes a binary fraction."""
+    stage = IngestStage(Kind.FHIR, make_pipeline(Settings()), Settings())
+    numbers = [
+        "1.50",
+        "0.10",
+        "100",
+        "1e2",
+        "-0.00",
+        "3.14159265358979323846264338",
+        "123456789012345678901234567890",
+    ]
+    parts = [{"code": {"text": str(n)}, "valueQuantity": {"value": f"@{n}@"}} for n in range(len(numbers))]
+    body = {
+        "resourceType": "Observation",
+        "id": "o",
+        "status": "final",
+        "code": {"text": "x"},
+        "component": parts,
+    }
+    text = json.dumps(body)
+    for n, number in enumerate(numbers):
+        text = text.replace(f'"@{n}@"', number)
+    (written,) = [p for p in stage.process(record(text.encode(), Kind.FHIR)) if p.topic == "fhir.resources"]
+    assert re.findall(rb'"value":([^,}]+)', written.value) == [n.encode() for n in numbers]
