@@ -74,14 +74,19 @@ def annotate(
 def validate(
     paths: Paths,
     profile: Annotated[
-        Path | None, typer.Option(help="an hl7apy message profile to check against instead")
+        Path | None,
+        typer.Option(help="a message profile to check against instead: its XML, or hl7apy's file"),
     ] = None,
+    feed: Annotated[str, typer.Option(help="read them as messages of this feed")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
 ) -> None:
-    """Check HL7 v2 files against their version's definitions: structure, cardinality, data types, tables."""
+    """Check HL7 v2 files against their version's definitions: structure, cardinality, data types, tables.
+
+    Ends with 0 if no finding is an error, 1 if one is, 2 if the call was wrong.
+    """
     from adapters.validating import validate_command
 
-    raise typer.Exit(validate_command(paths, profile, as_json=as_json))
+    raise typer.Exit(validate_command(paths, profile, feed, as_json=as_json))
 
 
 @app.command()

@@ -28,7 +28,7 @@ class Profiles:
     def __init__(self, settings: Settings) -> None:
         self._timezone = settings.timezone
         folder = Path(settings.feeds)
-        self._known = load_profiles(folder) if folder.is_dir() else {}
+        self._known = load_profiles(folder, settings.timezone) if folder.is_dir() else {}
 
     def __call__(self, feed: str) -> FeedProfile:
         found = self._known.get(feed)

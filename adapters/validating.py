@@ -4,69 +4,114 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from adapters.composition import Profiles
 from adapters.configuration import load_settings
-from adapters.replay.sources import Format, messages
-from engine.errors import ReadError, SettingsError
+from adapters.feed_profiles import load_message_profile
+from adapters.replay.sources import Format, SourceMessage, messages
+from engine.errors import NotHl7Error, ReadError
+from engine.feeds import FeedProfile
 from engine.hl7v2 import conformance, er7
-from engine.hl7v2.conformance import Finding
+from engine.hl7v2.finding import OTHER, Finding
+from engine.records import Kind, Severity
+from engine.settings import Read
+
+_LETTERS = {Severity.ERROR: "E", Severity.WARNING: "W", Severity.INFORMATION: "I"}
+UNREADABLE = "207"
+"""Table 0357: application internal error; what can't be read gets no further."""
 
 
-def validate_command(paths: list[Path], profile: Path | None, *, as_json: bool) -> int:
-    """Print every finding; returns 0 if there is no error, 1 if there is one, whatever the warnings."""
+def validate_command(paths: list[Path], profile: Path | None, feed: str, *, as_json: bool) -> int:
+    """Print every finding; returns 0 if none is an error, 1 if one is, whatever the warnings.
+
+    Args:
+        paths: files and folders.
+        profile: a message profile to check against.
+        feed: whose profile says how to read them.
+        as_json: one object a finding instead of a line.
+
+    Raises:
+        SettingsError: a path is not there, a profile can't be used.
+    """
     settings = load_settings()
-    reference = _profile(profile)
-    errors = warnings = count = 0
-    for source in messages(paths, Format.HL7V2, limit=settings.read.max_message_bytes):
-        count += 1
-        try:
-            if source.failure is not None:
-                raise source.failure
-            message = er7.read(source.payload)
-        except ReadError as error:
-            errors += 1
-            _tell(source.path, source.index, None, error, as_json=as_json)
-            continue
-        for finding in conformance.check(message, reference):
-            errors += finding.severity == "E"
-            warnings += finding.severity == "W"
-            _tell(source.path, source.index, finding, None, as_json=as_json)
-    sys.stderr.write(f"{count} messages: {errors} errors, {warnings} warnings\n")
-    return 1 if errors else 0
+    known = Profiles(settings)(feed)
+    if profile is not None:
+        known = known.with_definitions(load_message_profile(profile))
+    counts: Counter[str] = Counter()
+    for source in messages(paths, Format.AUTO, limit=settings.read.max_message_bytes):
+        counts["messages"] += 1
+        for finding in _findings(source, known, settings.read):
+            counts[finding["severity"]] += 1
+            _tell(source, finding, as_json=as_json)
+    sys.stdout.flush()
+    sys.stderr.write(
+        f"{counts['messages']} messages: {counts['E']} errors, {counts['W']} warnings, {counts['I']} remarks\n"
+    )
+    return 1 if counts["E"] else 0
 
 
-def _profile(path: Path | None) -> Mapping[str, Any] | None:
-    if path is None:
-        return None
+def _findings(source: SourceMessage, profile: FeedProfile, limits: Read) -> Iterator[dict[str, Any]]:
+    """What is wrong with one message: its file, its bytes, its content."""
+    for issue in source.issues:
+        yield _body(issue.location, OTHER, _LETTERS[issue.severity], f"{issue.message}. {issue.action}")
     try:
-        return conformance.load_profile(str(path))
-    except Exception as error:
-        raise SettingsError(
-            f"The message profile can't be loaded: {type(error).__name__}",
-            location=str(path),
-            action="Name a profile file that hl7apy made (hl7apy_profile_parser).",
-        ) from error
+        if source.failure is not None:
+            raise source.failure
+        if source.kind is Kind.FHIR:
+            raise NotHl7Error(
+                "This is no HL7 v2", action="wardstream convert checks FHIR; validate reads HL7 v2 alone."
+            )
+        message = er7.read(
+            source.payload,
+            fallback=profile.fallback_charset,
+            policy=profile.charset_policy,
+            max_segments=limits.max_segments,
+        )
+    except ReadError as error:
+        yield _body(error.location, UNREADABLE, "E", f"{error.message}. {error.action}")
+        return
+    for issue in (*message.issues, *er7.escape_issues(message), *er7.control_issues(message)):
+        yield _body(issue.location, OTHER, _LETTERS[issue.severity], f"{issue.message}. {issue.action}")
+    for found in conformance.check(message, profile.definitions):
+        yield _of(found)
 
 
-def _tell(path: str, index: int, finding: Finding | None, error: ReadError | None, *, as_json: bool) -> None:
-    if finding is not None:
-        body: dict[str, Any] = {
-            "segment": finding.segment,
-            "sequence": finding.sequence,
-            "field": finding.field,
-            "location": finding.location,
-            "code": finding.code,
-            "severity": finding.severity,
-            "message": finding.message,
-        }
-    else:
-        assert error is not None
-        body = {"location": error.location, "code": "207", "severity": "E", "message": str(error)}
+def _of(found: Finding) -> dict[str, Any]:
+    return {
+        "segment": found.segment,
+        "sequence": found.sequence,
+        "field": found.field,
+        "location": found.location,
+        "code": found.code,
+        "severity": found.severity,
+        "message": found.message,
+    }
+
+
+def _body(location: str, code: str, severity: str, message: str) -> dict[str, Any]:
+    """A finding of the reader; ``location`` may name no segment."""
+    head, _, rest = location.partition("-")
+    segment, _, occurrence = head.rstrip("]").partition("[")
+    number = "".join(c for c in rest.split(".")[0].split("[")[0] if c.isdigit())
+    return {
+        "segment": segment,
+        "sequence": int(occurrence) if occurrence.isdigit() else 0,
+        "field": int(number or 0),
+        "location": location,
+        "code": code,
+        "severity": severity,
+        "message": message,
+    }
+
+
+def _tell(source: SourceMessage, finding: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        line = json.dumps({"source": {"path": path, "index": index}, **body})
+        line = json.dumps({"source": {"path": source.path, "index": source.index}, **finding})
     else:
-        line = f"{path}[{index}] {body['severity']} {body['code']} {body['location']}: {body['message']}"
+        where = f" {finding['location']}" if finding["location"] else ""
+        line = f"{source.path}[{source.index}] {finding['severity']} {finding['code']}{where}: {finding['message']}"
     sys.stdout.write(line + "\n")

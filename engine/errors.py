@@ -28,7 +28,10 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from engine.records import Issue
 
 
 class WardstreamError(Exception):
@@ -84,7 +87,15 @@ class MapTableError(WardstreamError):
 
 
 class ConformanceError(WardstreamError):
+    """``issues`` are all findings, the first error among them."""
+
     code = "conformance"
+
+    def __init__(
+        self, message: str, *, action: str, location: str = "", issues: tuple[Issue, ...] = ()
+    ) -> None:
+        super().__init__(message, action=action, location=location)
+        self.issues = issues
 
 
 class SettingsError(WardstreamError):

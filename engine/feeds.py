@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 
 from engine.hl7v2.charset import codec_for
-from engine.settings import Section
+from engine.hl7v2.message_profile import MessageProfile
+from engine.settings import Section, known_zone
+
+
+def _uri(value: str) -> str:
+    if ":" not in value:
+        raise ValueError(f"{value!r} is no absolute URI, such as https://kgh.example/mrn")
+    return value
+
+
+Names = dict[Annotated[str, Field(min_length=1)], Annotated[str, AfterValidator(_uri)]]
 
 
 class FeedProfile(Section):
     """Settings of one feed. A feed without a profile of its own has these defaults.
 
-    Attributes are described by their fields; ``zone`` is ``timezone`` as an object.
+    Attributes are described by their fields; ``zone`` is ``timezone`` as an object, ``definitions`` what the
+    file of ``message_profile`` holds, once an adapter has read it.
     """
 
-    name: str = Field("default", description="name of the feed, as in the record headers")
+    name: str = Field("default", min_length=1, description="name of the feed, as in the record headers")
     fallback_charset: str | None = Field(None, description="for bytes that declare nothing and are no UTF-8")
     charset_policy: Literal["repair", "refuse"] = Field(
         "repair", description="bytes against declaration: read what the bytes prove and report it, or refuse"
@@ -31,9 +42,11 @@ class FeedProfile(Section):
         "", description="MSH-3|MSH-4 that this feed comes from; another one is reported. Empty: any"
     )
     message_profile: str = Field(
-        "", description="hl7apy message profile file to check against, beside the definitions"
+        "",
+        description="message profile to check against in place of the definitions: the XML, or hl7apy's file; "
+        "beside this file",
     )
-    coding_systems: dict[str, str] = Field(
+    coding_systems: Names = Field(
         default_factory=dict, description="coding system name in this feed -> canonical URL, over systems.csv"
     )
     patient_key: Literal["patient", "feed"] = Field(
@@ -46,18 +59,15 @@ class FeedProfile(Section):
         description="update events: merge patches what was sent and nulled, snapshot replaces the resource, "
         "auto patches where the message holds an explicit null",
     )
-    authorities: dict[str, str] = Field(
+    authorities: Names = Field(
         default_factory=dict, description="assigning authority -> identifier.system, over authorities.csv"
     )
+    _definitions: MessageProfile | None = PrivateAttr(None)
 
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"{value!r} is no time zone such as Asia/Singapore") from None
-        return value
+        return known_zone(value)
 
     @field_validator("fallback_charset")
     @classmethod
@@ -68,13 +78,22 @@ class FeedProfile(Section):
             )
         return value
 
-    @field_validator("authorities", "coding_systems")
+    @field_validator("expected_sender")
     @classmethod
-    def _are_uris(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, uri in value.items():
-            if ":" not in uri:
-                raise ValueError(f"{uri!r} of {name} is no absolute URI")
+    def _names_both(cls, value: str) -> str:
+        if value and value.count("|") != 1:
+            raise ValueError("write MSH-3 and MSH-4 with a bar between them, such as 'LIS|KGH' or 'LIS|'")
         return value
+
+    @property
+    def definitions(self) -> MessageProfile | None:
+        return self._definitions
+
+    def with_definitions(self, definitions: MessageProfile) -> FeedProfile:
+        """This profile with its message profile read."""
+        profile = self.model_copy()
+        profile._definitions = definitions  # noqa: SLF001 - a copy of ours that nobody has seen yet
+        return profile
 
     @cached_property
     def zone(self) -> ZoneInfo:

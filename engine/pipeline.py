@@ -11,8 +11,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from engine.drift.required import REQUIRED_FIELDS
@@ -133,15 +133,17 @@ class Pipeline:
             )
         if profile.strictness == "off":
             return issues
-        findings = conformance.check(message, _message_profile(profile.message_profile))
+        findings = conformance.check(message, profile.definitions)
+        issues += [f.as_issue() for f in findings]
         first = next((f for f in findings if f.severity == "E"), None)
         if profile.strictness == "strict" and first is not None:
             raise ConformanceError(
                 f"{first.message} ({sum(f.severity == 'E' for f in findings)} errors against the definition)",
                 location=first.location,
                 action="Ask the sender to correct the message, or set strictness: lenient in the feed's profile.",
+                issues=tuple(issues),
             )
-        return [*issues, *(f.as_issue() for f in findings)]
+        return issues
 
     def _completed(self, mapped: Mapped, message: Message) -> list[tuple[dict[str, Any], str, list[Issue]]]:
         """(resource, location of the segment that made it, issues), Provenance last."""
@@ -232,16 +234,11 @@ def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
         accepted=False,
         message_type=message_type,
         control_id=segment.text(10) if segment else "",
-        issues=(*envelope.issues, issue),
+        issues=(*envelope.issues, *(error.issues if isinstance(error, ConformanceError) else ()), issue),
         error_code=error.code,
         error_action=error.action,
         retryable=error.retryable,
     )
-
-
-@cache
-def _message_profile(path: str) -> Mapping[str, Any] | None:
-    return conformance.load_profile(path) if path else None
 
 
 def _vanished(message: Message, mapped: Mapped, bundle: dict[str, Any]) -> list[Unmapped]:

@@ -9,10 +9,20 @@ from __future__ import annotations
 
 import re
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MIB = 1024 * 1024
+
+
+def known_zone(value: str) -> str:
+    """The name of a time zone, as it is. Raises ValueError when there is none of that name."""
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: "Asia" is a folder of the database
+        raise ValueError(f"{value!r} is no time zone of the IANA database, such as Asia/Singapore") from None
+    return value
 
 
 class Section(BaseModel):
@@ -328,3 +338,8 @@ class Settings(Section):
     feeds: str = Field(
         "feeds", description="folder of feed profiles, one YAML file a feed; it may be missing"
     )
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        return known_zone(value)

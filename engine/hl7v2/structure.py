@@ -233,12 +233,19 @@ def structure_name(message: Message) -> tuple[str, str, Issue | None]:
     return name, candidate_version, issue
 
 
-def group_segments(message: Message) -> Structured:
-    """Place every segment of a message; see the rules at the head of this module."""
+def group_segments(message: Message, spec: Spec | None = None) -> Structured:
+    """Place every segment of a message; see the rules at the head of this module.
+
+    Args:
+        message: as read.
+        spec: the definition to hold it against; by default that of its own version, or of a later one where that
+            knows more of its segments.
+    """
     name, version, issue = structure_name(message)
-    spec = load(version, name)
+    given = spec
+    spec = given or load(version, name)
     ids = {s.id for s in message.segments if not s.id.startswith("Z")}
-    if not ids <= spec.within:
+    if given is None and not ids <= spec.within:
         # A later version of the same structure may know what the declared one doesn't: take it if so.
         for later in _FALLBACK_VERSIONS:
             if later > version and _has(later, name):
@@ -268,9 +275,12 @@ def _version_issue(message: Message) -> Issue | None:
 @cache
 def load(version: str, structure: str) -> Spec:
     """The definition of a message structure in a version. Raises KeyError when there is none."""
-    reference = _messages(version)[structure]
-    prefix = f"{structure}_"
-    return _compile(structure, reference, (1, 1), prefix)
+    return compile_structure(structure, _messages(version)[structure])
+
+
+def compile_structure(structure: str, reference: Any) -> Spec:
+    """A message structure from hl7apy's form of it."""
+    return _compile(structure, reference, (1, 1), f"{structure}_")
 
 
 def _has(version: str, structure: str) -> bool:
@@ -294,6 +304,11 @@ def group_names(structure: str) -> frozenset[str]:
             found.add(spec.name)
             pending += spec.children
     return frozenset(found)
+
+
+def is_version(text: str) -> bool:
+    """Whether MSH-12 names a version that is known."""
+    return text in _MODULES
 
 
 def module_of(version: str) -> str:
