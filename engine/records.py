@@ -52,12 +52,21 @@ class Issue:
         }
 
 
+STRUCTURE = "structure: "
+"""What the reason begins with where a value has done its work in the reading of others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unmapped:
     """A valued part of the source that reached no element of the output, and why."""
 
     location: str
     reason: str
+
+    @property
+    def is_structure(self) -> bool:
+        """Whether it was used to read the rest (set ids, value types, units, actions): nothing is lost with it."""
+        return self.reason.startswith(STRUCTURE)
 
     @property
     def is_leaf(self) -> bool:
@@ -264,10 +273,10 @@ class Outcome:
 
     @property
     def mapped_leaves(self) -> int:
-        """How many of ``leaves`` reached an element. Whole segments and resources in ``unmapped`` are no leaves."""
+        """How many of ``leaves`` reached an element or were structure. Whole segments in ``unmapped`` are no leaves."""
         if not self.accepted:
             return 0
-        return max(0, self.leaves - len({part.location for part in self.unmapped if part.is_leaf}))
+        return max(0, self.leaves - len({p.location for p in self.unmapped if p.is_leaf and not p.is_structure}))
 
     @property
     def coverage(self) -> float | None:

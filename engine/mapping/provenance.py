@@ -66,9 +66,9 @@ class Maker:
             message: where all of it came from.
         """
         others = [r for r in resources if r["resourceType"] != "Provenance"]
-        # FHIR wants to know when a Provenance was recorded, and no clock may be asked here: without a time
-        # in the message there is none.
-        provenances = [r for r in resources if r["resourceType"] == "Provenance" and "recorded" in r]
+        # FHIR wants to know when a Provenance was recorded, and no clock may be asked here: where the message
+        # does not tell, it is marked as unknown, as every required element is.
+        provenances = [r for r in resources if r["resourceType"] == "Provenance"]
         if self.detail == "off" or not provenances:
             return others
         for provenance in provenances:

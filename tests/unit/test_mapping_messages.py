@@ -210,7 +210,7 @@ def test_nothing_valued_goes_unseen(convert):
     mapped = convert(PID + "|" * 42 + "extra", "ZPI|1|secret", "PV1|1|Q")
     reasons = {u.location: u.reason for u in mapped.unmapped}
     assert reasons["ZPI[1]-2"] == "no rule for segment ZPI"
-    assert reasons["PID[1]-1"].startswith("set id")
+    assert reasons["PID[1]-1"].startswith("structure: set id")
     assert reasons["PID[1]-50"] == "no rule for this field"
     assert mapped.leaves > len(mapped.unmapped)
 
