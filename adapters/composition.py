@@ -46,7 +46,8 @@ def make_mapper(settings: Settings) -> Mapper:
             location="mapping.overlay",
             action="Create it or correct WARDSTREAM_MAPPING__OVERLAY.",
         )
-    return Mapper(overlay, base=settings.mapping.base_uri)
+    acts = settings.mapping.provenance != "off"
+    return Mapper(overlay, base=settings.mapping.base_uri, acts=acts)
 
 
 def make_intake(settings: Settings) -> Intake:

@@ -211,6 +211,8 @@ def as_written(
         resource, url = entry["resource"], entry["request"]["url"]
         kind = resource["resourceType"]
         nulls = mapped.clearing.get(url, ())
+        if message.trigger == "A37" and kind == "Patient" and profile.update_policy == "merge":
+            nulls = (*nulls, "Patient.link")  # unlinked: a PUT without the link says so, a patch must
         merging = nulls or (profile.update_policy == "merge" and kind in _ABOUT_THE_PATIENT)
         if is_update and merging and kind in _ABOUT_THE_PATIENT:
             bundle["entry"][index] = patch_entry(resource, nulls)
@@ -242,22 +244,15 @@ def rejected(envelope: Envelope, error: WardstreamError) -> Outcome:
 
 
 def _vanished(message: Message, mapped: Mapped, bundle: dict[str, Any]) -> list[Unmapped]:
-    """Leaves whose text was mapped and went with a part that could not be emitted, or was not to be."""
-    of_acts = [r for r in mapped.resources if r["resourceType"] == "Provenance"]
+    """Leaves whose text was mapped and went with a part that could not be emitted."""
     texts, kept = (set(_strings(part)) for part in (list(mapped.resources), bundle))
     # Only what stands in a string that is no longer there can be gone: with few of them the search is short.
     gone, after = "\0".join(texts - kept), "\0".join(kept)
-    acts_off = not any(e["resource"]["resourceType"] == "Provenance" for e in bundle.get("entry", ()))
-    told_by_acts = "\0".join(_strings(of_acts)) if acts_off else ""
     return [
-        Unmapped(location, _PROVENANCE_OFF if leaf.text in told_by_acts else _NOT_EMITTED)
+        Unmapped(location, "invalid: what it was mapped to could not be emitted")
         for location, leaf in message.located_leaves()
         if leaf.used and leaf.text in gone and leaf.text not in after
     ]
-
-
-_NOT_EMITTED = "invalid: what it was mapped to could not be emitted"
-_PROVENANCE_OFF = "left out: it tells of an act alone, and mapping.provenance is off"
 
 
 def _strings(node: Any) -> Iterator[str]:

@@ -92,6 +92,7 @@ class Envelope:
         source: where it came from, free of patient data: peer address or file name.
         index: position in the file or batch it came in, from 0.
         issues: what was noticed before reading, such as a wrong batch count.
+        fhir_version: version declared outside of the document (fhirVersion of Content-Type), as ``4.0``; "" if none.
     """
 
     payload: bytes
@@ -104,6 +105,7 @@ class Envelope:
     source: str = ""
     index: int = 0
     issues: tuple[Issue, ...] = ()
+    fhir_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +278,9 @@ class Outcome:
         """How many of ``leaves`` reached an element or were structure. Whole segments in ``unmapped`` are no leaves."""
         if not self.accepted:
             return 0
-        return max(0, self.leaves - len({p.location for p in self.unmapped if p.is_leaf and not p.is_structure}))
+        return max(
+            0, self.leaves - len({p.location for p in self.unmapped if p.is_leaf and not p.is_structure})
+        )
 
     @property
     def coverage(self) -> float | None:

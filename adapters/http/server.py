@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from aiohttp import web
+from aiohttp.helpers import parse_mimetype
 
 from adapters.http.answers import FHIR_JSON, answer, failure, respond
 from adapters.http.notes import NoteRoute
@@ -24,6 +25,7 @@ from adapters.observability.metrics import Metrics
 from engine.drift.telemetry import EdgeTelemetry
 from engine.errors import PublishError, ReadError
 from engine.fhir.outcome import operation_outcome
+from engine.fhir.stu3 import READ_AS_R4, STU3
 from engine.intake import fhir_key
 from engine.ports import Clock, Publisher
 from engine.records import Envelope, Issue, Kind, Publication, Severity
@@ -45,6 +47,7 @@ _ACCEPTED_TYPES = {
     "text/plain",
     "",
 }
+_VERSION = re.compile(r"(\d+\.\d+)(?:\.\d+)?")
 MAX_FEEDS = 256
 """Feeds counted for drift; callers name their feed themselves."""
 
@@ -131,6 +134,11 @@ class HttpServer:
             )
         if request.content_type not in _ACCEPTED_TYPES:
             return answer(415, "content-type", "The content type is not FHIR JSON", f"Send {FHIR_JSON}.")
+        version = fhir_version(request.headers.get("Content-Type", ""))
+        if version and version not in {STU3, *READ_AS_R4}:
+            return answer(
+                415, "fhir-version", f"FHIR {version} can't be read here", "Send fhirVersion 4.0, 4.3 or 3.0."
+            )
         try:
             async with asyncio.timeout(self._settings.body_timeout):
                 payload = await request.read()
@@ -148,6 +156,7 @@ class HttpServer:
             charset=request.charset,
             trace=request.headers.get("traceparent"),
             source=f"http://{request.remote}",
+            fhir_version=version,
         )
         try:
             key = fhir_key(payload, envelope.charset, self._limits) or feed
@@ -235,3 +244,10 @@ class HttpServer:
             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": policy})
+
+
+def fhir_version(content_type: str) -> str:
+    """fhirVersion of a Content-Type as ``4.0`` (FHIR R4 §3.1.0.1.12), "" if it has none; what is no version stays as it is."""
+    stated = parse_mimetype(content_type).parameters.get("fhirversion", "").strip()
+    found = _VERSION.fullmatch(stated)
+    return found[1] if found else stated

@@ -55,7 +55,7 @@ def _outcomes(
 ) -> Iterator[Outcome]:
     try:
         for document in read_documents(envelope.payload, settings.read, charset=envelope.charset):
-            yield _outcome(_as_r4(document, canonical), envelope, settings)
+            yield _outcome(_as_r4(document, canonical, envelope.fhir_version), envelope, settings)
     except ReadError as error:
         yield _unread(error, envelope)
 
@@ -74,11 +74,11 @@ def _unread(
     )
 
 
-def _as_r4(document: Document, canonical: Callable[[Json], Json] | None) -> Document:
+def _as_r4(document: Document, canonical: Callable[[Json], Json] | None, declared: str) -> Document:
     """A document of STU3 as R4, and in canonical form where that is asked for."""
     if document.error is not None:
         return document
-    resource, issues = document_from_stu3(document.resource)
+    resource, issues = document_from_stu3(document.resource, declared)
     if canonical is not None:
         resource = canonical(resource)
     return dataclasses.replace(document, resource=resource, issues=(*document.issues, *issues))

@@ -17,23 +17,30 @@ from engine.records import Issue, Severity
 
 Json = dict[str, Any]
 
+STU3 = "3.0"
+READ_AS_R4 = frozenset({"4.0", "4.3"})
+"""What fhirVersion of a Content-Type says (FHIR R4 §3.1.0.1.12): publication and major version."""
 
-def from_stu3(resource: Json, place: str = "") -> tuple[Json, list[Issue]]:
+
+def from_stu3(resource: Json, place: str = "", declared: str = "") -> tuple[Json, list[Issue]]:
     """The resource as R4, and an issue when it was STU3.
 
     Args:
         resource: as read; it is not changed.
         place: FHIRPath of the resource; "" when it is the document itself.
+        declared: version that the sender stated, as ``3.0``; with "" the resource itself is asked.
     """
-    if not is_stu3(resource):
+    kind = resource.get("resourceType")
+    if not isinstance(kind, str) or not (declared == STU3 if declared else is_stu3(resource)):
         return resource, []
-    kind = resource["resourceType"]
     made: Json = _copied(resource)
     made["resourceType"] = NEW_TYPES.get(kind, kind)
     for step in STEPS.get(kind, ()):
         step(made)
     if isinstance(made.get("contained"), list):
-        made["contained"] = [from_stu3(c)[0] if isinstance(c, dict) else c for c in made["contained"]]
+        made["contained"] = [
+            from_stu3(c, declared=declared)[0] if isinstance(c, dict) else c for c in made["contained"]
+        ]
     issue = Issue(
         Severity.INFORMATION,
         "fhir-version",
@@ -44,17 +51,17 @@ def from_stu3(resource: Json, place: str = "") -> tuple[Json, list[Issue]]:
     return made, [issue]
 
 
-def document_from_stu3(document: Json) -> tuple[Json, list[Issue]]:
+def document_from_stu3(document: Json, declared: str = "") -> tuple[Json, list[Issue]]:
     """A resource, or a Bundle with all that it holds, as R4; see :func:`from_stu3`."""
     entries = document.get("entry")
     if document.get("resourceType") != "Bundle" or not isinstance(entries, list):
-        return from_stu3(document)
+        return from_stu3(document, declared=declared)
     issues: list[Issue] = []
     made = []
     for index, entry in enumerate(entries):
         held = entry.get("resource") if isinstance(entry, dict) else None
         if isinstance(held, dict):
-            resource, found = from_stu3(held, f"Bundle.entry[{index}].resource")
+            resource, found = from_stu3(held, f"Bundle.entry[{index}].resource", declared)
             issues += found
             entry = {**entry, "resource": resource} if found else entry  # noqa: PLW2901 - the same entry as R4
         made.append(entry)

@@ -56,15 +56,26 @@ class Mapper:
     Args:
         overlay: a site's folder of tables, or None.
         base: root of the URIs that must be invented, e.g. ``urn:wardstream:``.
+        acts: whether to make the Provenance resources that the tables tell; what they alone tell is reported if not.
 
     Raises:
         MapTableError: a table is wrong; file and line are named.
     """
 
-    def __init__(self, overlay: Folder | None = None, *, base: str = "urn:wardstream:") -> None:
+    def __init__(
+        self, overlay: Folder | None = None, *, base: str = "urn:wardstream:", acts: bool = True
+    ) -> None:
         tables = load(builtin(), overlay) if overlay is not None else load(builtin())
         compiler = Compiler(tables, base)
         self.rules = compiler.compile()
+        self.acts_off: dict[str, frozenset[int]] = {}
+        """Fields by segment that would tell of an act, had the site not switched Provenance off."""
+        if not acts:
+            for rule in self.rules:
+                if rule.resource == "Provenance" and rule.table is not None:
+                    known = self.acts_off.get(rule.segment, frozenset())
+                    self.acts_off[rule.segment] = known | rule.table.fields
+            self.rules = [rule for rule in self.rules if rule.resource != "Provenance"]
         self.rules_version = tables.digest()
         """Changes whenever a row changes, built-in or of the overlay: for Provenance."""
         self.naming = compiler.naming
@@ -308,6 +319,8 @@ def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
     known = run.reasons.get(leaf)
     if known:
         return known
+    if number in run.mapper.acts_off.get(segment.id, ()):
+        return "left out: it tells of an act alone, and mapping.provenance is off"
     tables = run.ran.get(id(segment))
     if tables is None:
         return _segment_reason(run, segment)

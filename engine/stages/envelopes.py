@@ -23,6 +23,8 @@ def to_publication(envelope: Envelope, key: str) -> Publication:
     }
     if envelope.charset:
         headers["charset"] = envelope.charset
+    if envelope.fhir_version:
+        headers["fhir-version"] = envelope.fhir_version
     if envelope.trace:
         headers["traceparent"] = envelope.trace
     if envelope.issues:
@@ -45,6 +47,7 @@ def from_record(record: Record, kind: Kind) -> Envelope:
         source=headers.get("source") or place,
         index=int(headers["index"]) if headers.get("index", "").isdigit() else 0,
         issues=_issues(headers.get("issues", "")),
+        fhir_version=headers.get("fhir-version", ""),
     )
 
 

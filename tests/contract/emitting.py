@@ -94,7 +94,10 @@ async def _over_http(settings, log):
     trace = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}
     async with TestClient(TestServer(server.application())) as client:
         for path in sorted((ROOT / "fixtures" / "fhir").glob("*json")):
-            for content_type in ("application/fhir+json", "application/fhir+json; charset=iso-8859-1"):
+            for content_type in (
+                "application/fhir+json",
+                "application/fhir+json; charset=iso-8859-1; fhirVersion=4.0",
+            ):
                 headers = {**trace, "Content-Type": content_type}
                 async with client.post(
                     "/fhir", params={"feed": "apps"}, data=path.read_bytes(), headers=headers

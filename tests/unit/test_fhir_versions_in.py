@@ -7,10 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from types import SimpleNamespace
 
 from adapters.composition import make_pipeline
-from engine.records import Envelope, Kind, Outcome
+from adapters.http.server import HttpServer
+from adapters.observability.metrics import Metrics
+from engine.records import Envelope, Kind, Outcome, Record
 from engine.settings import Mapping, Settings
+from engine.stages import envelopes
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 US_CORE = Path(__file__).parents[3] / "shared" / "corpora" / "hl7" / "us-core-examples"
@@ -246,3 +252,78 @@ def test_us_core_stays_intact_also_in_canonical_form():
         assert made.get("meta", {}).get("profile") == source.get("meta", {}).get("profile"), file
         assert made.get("extension") == source.get("extension"), file
     assert compared > 20
+
+
+class Kept:
+    """Stands for Kafka and the clock."""
+
+    def __init__(self):
+        self.records = []
+
+    async def publish(self, publications):
+        self.records += publications
+
+    def now(self):
+        return AT
+
+
+async def sent(document, content_type):
+    """The answer's status, and the outcome of what was kept."""
+    log = Kept()
+    server = HttpServer(Settings(), log, log, Metrics(), SimpleNamespace())
+    async with TestClient(TestServer(server.application())) as client:
+        headers = {"Content-Type": content_type}
+        async with client.post("/fhir", data=json.dumps(document), headers=headers) as reply:
+            status = reply.status
+    inbound = [p for p in log.records if p.topic == envelopes.FHIR_INBOUND]
+    if not inbound:
+        return status, None
+    (kept,) = inbound
+    record = Record(kept.topic, 0, 0, kept.key, kept.value, kept.headers, AT)
+    (outcome,) = make_pipeline(Settings()).process(envelopes.from_record(record, Kind.FHIR))
+    return status, outcome
+
+
+AMBIGUOUS = {
+    "resourceType": "Condition", "subject": SUBJECT, "code": CODE,
+    "category": [{"coding": [{"system": "http://hl7.org/fhir/condition-category", "code": "problem-list-item"}]}],
+}  # fmt: skip
+"""STU3, but for its code system, which is none of the signs."""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "system"),
+    [
+        (
+            "application/fhir+json; fhirVersion=3.0",
+            "http://terminology.hl7.org/CodeSystem/condition-category",
+        ),
+        (
+            "application/fhir+json;FHIRVersion=3.0.2",
+            "http://terminology.hl7.org/CodeSystem/condition-category",
+        ),
+        ("application/fhir+json; fhirVersion=4.0", "http://hl7.org/fhir/condition-category"),
+        ("application/fhir+json", "http://hl7.org/fhir/condition-category"),
+    ],
+)
+async def test_the_version_of_the_content_type_is_believed(content_type, system):
+    """What the sender declares goes along through Kafka and decides how the document is read."""
+    status, outcome = await sent(AMBIGUOUS, content_type)
+    assert status == 202
+    (entry,) = outcome.bundle["entry"]
+    assert entry["resource"]["category"][0]["coding"][0]["system"] == system
+
+
+async def test_r4_that_looks_like_stu3_stays_as_its_sender_says():
+    """With fhirVersion=4.0 nothing is converted: the stray element is reported and the rest is left alone."""
+    document = {"resourceType": "Observation", "status": "final", "code": CODE, "comment": "x"}
+    _, guessed = await sent(document, "application/fhir+json")
+    _, declared = await sent(document, "application/fhir+json; fhirVersion=4.0")
+    assert "note" in guessed.bundle["entry"][0]["resource"]
+    assert [u.location for u in declared.unmapped] == ["Observation.comment"]
+
+
+@pytest.mark.parametrize("version", ["5.0", "1.0", "0.0", "four"])
+async def test_a_version_that_is_not_read_is_refused_by_name(version):
+    """Nothing is kept of it: the sender still owns the message."""
+    assert await sent(AMBIGUOUS, f"application/fhir+json; fhirVersion={version}") == (415, None)

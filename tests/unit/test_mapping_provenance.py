@@ -121,3 +121,29 @@ def test_telemetry_tells_the_coverage_of_a_feeds_window():
     telemetry.add("f", Outcome(accepted=False, leaves=50, error_code="charset"), AT)
     (window,) = telemetry.add("f", Outcome(accepted=True, leaves=10, unmapped=lost), AT)
     assert json.loads(window.value)["coverage"] == 0.9
+
+
+def test_what_only_provenance_told_is_not_called_invalid_when_provenance_is_off():
+    """The value is as good as ever; the site did not want it."""
+    message = MESSAGE.replace("PID|", "EVN|R01|20251231235900|||OP77^Ong^Bee\rPID|", 1)
+    reasons = {u.location: u.reason for u in process("off", message).unmapped}
+    assert reasons["EVN[1]-2"] == "left out: it tells of an act alone, and mapping.provenance is off"
+    assert not [r for r in reasons.values() if r.startswith("invalid")]
+
+
+def test_a_message_without_a_time_of_day_keeps_its_provenance():
+    """MSH-7 is no instant: when it was recorded is unknown, the rest of the Provenance stays, with what was sent."""
+    provenance = provenance_of(process(message=MESSAGE.replace("20260101120000", "20260101", 1)))
+    assert "recorded" not in provenance
+    assert "20260101" in json.dumps(provenance["_recorded"])
+    assert provenance["entity"][0]["what"]["identifier"] == {"value": "C77"}
+    without = provenance_of(process(message=MESSAGE.replace("20260101120000", "", 1)))
+    assert without["_recorded"]["extension"][0]["valueCode"] == "unknown"
+
+
+def test_what_did_its_work_in_the_reading_counts_as_arrived():
+    """Set ids and value types are told as structure; the coverage is that of the rest."""
+    outcome = process()
+    reasons = [u.reason for u in outcome.unmapped]
+    assert reasons and all(r.startswith("structure: ") for r in reasons)
+    assert outcome.coverage == 1
