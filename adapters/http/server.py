@@ -247,7 +247,7 @@ class HttpServer:
 
 
 def fhir_version(content_type: str) -> str:
-    """fhirVersion of a Content-Type as ``4.0`` (FHIR R4 §3.1.0.1.12), "" if it has none; what is no version stays as it is."""
+    """FhirVersion of a Content-Type as ``4.0`` (FHIR R4 §3.1.0.1.12), "" if it has none; what is no version stays as it is."""
     stated = parse_mimetype(content_type).parameters.get("fhirversion", "").strip()
     found = _VERSION.fullmatch(stated)
     return found[1] if found else stated

@@ -9,7 +9,7 @@ receivers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -102,10 +102,9 @@ def patch_entry(resource: Json, cleared: Iterable[str]) -> Json:
     kind, resource_id = resource["resourceType"], resource["id"]
     operations = [_operation("delete", path) for path in dict.fromkeys(cleared)]
     known = schema.elements(kind)
-    for name, value in resource.items():
-        if name in _UNTOUCHED or name.startswith("_") or name not in known:
-            continue
-        operations += _replacement(kind, name, value, known[name])
+    for name in dict.fromkeys(key.removeprefix("_") for key in resource):
+        if name not in _UNTOUCHED and name in known:
+            operations += _replacement(kind, name, resource.get(name), resource.get(f"_{name}"), known[name])
     url = f"{kind}/{resource_id}"
     return {
         "fullUrl": BASE + url,
@@ -114,15 +113,25 @@ def patch_entry(resource: Json, cleared: Iterable[str]) -> Json:
     }
 
 
-def _replacement(kind: str, name: str, value: Any, element: schema.Element) -> list[Json]:
-    """Operations that make an element what the message says, without touching what it does not speak of."""
+def _replacement(kind: str, name: str, value: Any, twin: Any, element: schema.Element) -> list[Json]:
+    """Operations that make an element what the message says, without touching what it does not speak of.
+
+    ``twin`` holds the extensions of a primitive one, such as what was sent in place of a date that exists.
+    """
     stem = element.choice or name
-    items: Sequence[Any] = value if isinstance(value, list) else [value]
-    paths = [f"{kind}.{stem}{_selector(element.types[0], item)}" for item in items]
+    items, twins = ([x] if not isinstance(x, list) else x for x in (value, twin))
+    pairs = list(zip_longest(items, twins))
+    paths = [f"{kind}.{stem}{_selector(element.types[0], item)}" for item, _ in pairs]
     operations = [_operation("delete", path) for path in dict.fromkeys(paths)]
+    type_name = element.content or element.types[0]
     return operations + [
-        _operation("add", kind, stem, _value(element.content or element.types[0], item)) for item in items
+        _operation("add", kind, stem, _with_twin(type_name, item, extras)) for item, extras in pairs
     ]
+
+
+def _with_twin(type_name: str, item: Any, extras: Any) -> Json:
+    part = _value(type_name, item) if item is not None else {}
+    return {**part, f"_value{type_name[:1].upper()}{type_name[1:]}": extras} if extras is not None else part
 
 
 def _selector(type_name: str, item: Any) -> str:
@@ -162,9 +171,4 @@ def _parts(kind: str, key: str, inner: Any, twin: Any) -> Iterator[Json]:
     type_name = element.content or element.types[0]
     items, twins = ([x] if not isinstance(x, list) else x for x in (inner, twin))
     for item, extras in zip_longest(items, twins):
-        part: Json = {"name": element.choice or key}
-        if item is not None:
-            part |= _value(type_name, item)
-        if extras is not None:
-            part[f"_value{type_name[:1].upper()}{type_name[1:]}"] = extras
-        yield part
+        yield {"name": element.choice or key, **_with_twin(type_name, item, extras)}

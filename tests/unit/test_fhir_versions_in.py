@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
-
-from types import SimpleNamespace
 
 from adapters.composition import make_pipeline
 from adapters.http.server import HttpServer

@@ -97,3 +97,24 @@ def test_a_result_that_only_stands_where_a_document_would_is_no_document(process
     result = process(b"\r".join(lines))
     assert result.of("DocumentReference") == []
     assert sorted(o["valueQuantity"]["value"] for o in result.of("Observation")) == [4, 140]
+
+
+@pytest.mark.parametrize(
+    ("sent", "media_type", "unused"),
+    [
+        ("^application^pdf^Base64^QUJD", "application/pdf", []),
+        ("^PDF^^Base64^QUJD", "application/pdf", []),
+        ("^image/png^^Base64^QUJD", "image/png", []),
+        ("^BINARY^JPEG^Base64^QUJD", "image/jpeg", ["OBX[1]-5[1].2"]),
+        ("^odd^^Base64^QUJD", "application/octet-stream", ["OBX[1]-5[1].2"]),
+        ("^TEXT^%20^A^x", "text/plain", ["OBX[1]-5[1].3"]),
+    ],
+)
+def test_what_the_media_type_does_not_show_is_reported(process, sent, media_type, unused):
+    """ED.2 and ED.3 make one media type; a part that left no trace in it is no used value."""
+    head = rb"MSH|^~\&|A|B|C|D|20230405101112||MDM^T02^MDM_T02|1|P|2.5.1"
+    lines = (head, PID.encode(), b"TXA|1|CN||||||||||D1", b"OBX|1|ED|1^Note^99L||" + sent.encode())
+    result = process(b"\r".join(lines))
+    (content,) = result.one("DocumentReference")["content"]
+    assert content["attachment"]["contentType"] == media_type
+    assert [p for p in result.unmapped() if p.startswith("OBX[1]-5")] == unused

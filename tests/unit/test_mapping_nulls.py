@@ -9,6 +9,7 @@ import pytest
 from adapters.composition import make_mapper
 from engine.feeds import FeedProfile
 from engine.fhir.validate import validate_bundle
+from engine.fhir.writer import dumps
 from engine.pipeline import Pipeline
 from engine.records import Envelope, Kind
 from engine.settings import Settings
@@ -135,3 +136,13 @@ def test_patches_are_valid_fhir(mapper):
     rich = "PID|1||7^^^H^MR||Tan^Ah||19800101|F||||||6000 0000||en|M|BUD|||||||||||SGP"
     found = outcome(mapper, rich.replace("6000 0000", '""'), 'PV1|1|I|W^1^2|""||||D1^Lim', policy="merge")
     assert [f for f in validate_bundle(found.bundle) if f.severity.value == "error"] == []
+
+
+def test_a_patch_carries_what_was_sent_in_place_of_a_date(process):
+    """A date that is none has its text in an extension; a patch holds it as a PUT would."""
+    head = "MSH|^~\\&|A|B|C|D|20230405101112||ADT^A08^ADT_A01|1|P|2.5.1\rEVN|A08|20230405101112\r"
+    patient = 'PID|1||7^^^KGH^MR||Tan^Ah Kow||someday|M|||""\rPV1|1|I'
+    entries = process((head + patient).encode()).outcome.bundle["entry"]
+    (patch,) = (e for e in entries if e["request"]["method"] == "PATCH" and "Patient/" in e["request"]["url"])
+    assert '"_valueDate"' in dumps(patch).decode()
+    assert "someday" in dumps(patch).decode()

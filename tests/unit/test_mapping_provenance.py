@@ -145,5 +145,6 @@ def test_what_did_its_work_in_the_reading_counts_as_arrived():
     """Set ids and value types are told as structure; the coverage is that of the rest."""
     outcome = process()
     reasons = [u.reason for u in outcome.unmapped]
-    assert reasons and all(r.startswith("structure: ") for r in reasons)
+    assert reasons
+    assert all(r.startswith("structure: ") for r in reasons)
     assert outcome.coverage == 1

@@ -84,6 +84,7 @@ _MAIN_TYPES = {
     "ap": "application", "application": "application", "au": "audio", "audio": "audio", "ft": "text",
     "im": "image", "image": "image", "multipart": "multipart", "text": "text", "tx": "text", "video": "video",
 }  # fmt: skip
+_TEXTS = frozenset({"text", "tx", "ft"})
 _SUBTYPES = {
     "pdf": "application/pdf", "rtf": "application/rtf", "msword": "application/msword", "zip": "application/zip",
     "json": "application/json", "octet-stream": "application/octet-stream", "dicom": "application/dicom",
@@ -97,20 +98,25 @@ _SUBTYPES = {
 def media_type(node: Node, _segment: Segment, run: Run) -> str | None:
     """Media type of ED: its type and subtype (ED.2, ED.3; HL7 v2.5.1 §2.A.24), as MIME writes them."""
     main, sub = plain(child(node, 2)).lower(), plain(child(node, 3)).lower()
+    if not sub and ("/" in main or main in _SUBTYPES):
+        main, sub = "", main  # such as ^PDF^^Base64
     if "/" in sub:
         found = sub
     elif sub in _SUBTYPES:
         found = _SUBTYPES[sub]
     elif re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", sub):
         found = f"{_MAIN_TYPES.get(main, 'application')}/{sub}"
-    elif main in {"text", "tx", "ft"}:
+    elif main in _TEXTS:
         found = "text/plain"
     elif main and not sub:
         found = "application/octet-stream"
     else:
         return None
-    run.use_all(child(node, 2))
-    run.use_all(child(node, 3))
+    # What the media type does not show was not used: it is told as unmapped.
+    if not main or main == sub or main in _MAIN_TYPES or main in _TEXTS or found.startswith(f"{main}/"):
+        run.use_all(child(node, 2))
+    if sub in _SUBTYPES or sub in found:
+        run.use_all(child(node, 3))
     return found
 
 
