@@ -78,6 +78,13 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_BOM_STARTS = frozenset(mark[:1] for mark, _ in _BOMS)
+_WIDE = tuple(
+    (letters.encode(codec), codec)
+    for codec in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+    for letters in ("MS", "FH", "BH")
+)
+"""How a header begins in 16 or 32 bits. UTF-32 first: two of its letters are four of UTF-16's."""
 _MSH = re.compile(rb"[\s\0\x02-\x04\x1a]*(?i:MSH)")
 _C1 = re.compile(rb"[\x80-\x9f]")
 _NEITHER_ASCII_NOR_EAST_ASIAN = re.compile(
@@ -282,9 +289,10 @@ def _choose(names: list[str]) -> tuple[str | None, list[Issue]]:
 
 def byte_order_mark(payload: bytes) -> tuple[bytes, str]:
     """(mark, codec) at the beginning of a payload, else (b"", "")."""
-    for mark, codec in _BOMS:
-        if payload.startswith(mark):
-            return mark, codec
+    if payload[:1] in _BOM_STARTS:
+        for mark, codec in _BOMS:
+            if payload.startswith(mark):
+                return mark, codec
     return b"", ""
 
 
@@ -311,16 +319,9 @@ def _quiet_codec(name: str) -> str | None:
 def wide_without_mark(payload: bytes) -> str | None:
     """UTF-16 or UTF-32 by the zero bytes around the first three letters."""
     head = payload[:8]
-    for codec, pattern in (
-        ("utf-32-le", b"%c\0\0\0%c\0\0\0"),
-        ("utf-32-be", b"\0\0\0%c\0\0\0%c"),
-        ("utf-16-le", b"%c\0%c\0"),
-        ("utf-16-be", b"\0%c\0%c"),
-    ):
-        for first, second in (b"MS", b"FH", b"BH"):
-            if head.startswith(pattern % (first, second)):
-                return codec
-    return None
+    if 0 not in head:
+        return None
+    return next((codec for start, codec in _WIDE if head.startswith(start)), None)
 
 
 def _undeclared(payload: bytes, fallback: str | None, label: str, issues: list[Issue]) -> Decoded:

@@ -69,15 +69,15 @@ def _parse(
     found = list(issues)
     delimiters: Delimiters | None = None
     segments: list[Segment] = []
-    for line in segment_lines(lines, found):
+    for segment_id, occurrence, text in segment_lines(lines, found):
         if delimiters is None:
-            delimiters = read_delimiters(line.text, found)
+            delimiters = read_delimiters(text, found)
         if len(segments) == max_segments:
             raise TooLargeError(
                 f"The message has more segments than the limit of {max_segments}",
                 action="Raise read.max_segments if this size is meant.",
             )
-        segments.append(Segment(line.text, delimiters, line.occurrence, line.id))
+        segments.append(Segment(text, delimiters, occurrence, segment_id))
     if delimiters is None:
         raise NotHl7Error("The message is empty", action="Check the sender: a frame or file held no bytes.")
     if len(segments) == 1:

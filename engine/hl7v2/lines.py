@@ -16,12 +16,10 @@ import importlib
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import NamedTuple
-
 from engine.hl7v2.delimiters import HEADERS
 from engine.records import Issue, Severity
 
-_SEGMENT_START = re.compile(r"[A-Z][A-Z0-9]{2}")
+_starts_segment = re.compile(r"[A-Z][A-Z0-9]{2}").match
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _LINE_END_BYTES = re.compile(rb"\r\n|\r|\n")
 _WORDS = re.compile(r"[a-z\u00c0-\uffff ]")
@@ -32,79 +30,88 @@ FILLING = " \t\n\r\v\f\0\x02\x03\x04\x1a\ufeff"
 """What may stand around a line without being a part of it: blanks, and the marks of older protocols and systems."""
 _PIECES = 256
 """Lines kept apart before they are joined: many small strings take several times their text's room."""
+_LONG = 40
+"""Characters a line, on average, from which all lines of a text may be in memory together: segments are that long."""
 _TEXT_FIELDS = {"OBX": 5, "NTE": 3}
 """Where free text stands: a line behind it that looks like nothing known is more of that text."""
 
 
-class Line(NamedTuple):
-    """One segment: its id, which of that id it is, and its text without terminator."""
-
-    id: str
-    occurrence: int
-    text: str
+Line = tuple[str, int, str]
+"""One segment: its id, which of that id it is, and its text without terminator."""
 
 
-def segment_lines(  # noqa: C901 - one pass with one decision a line
-    lines: Iterable[tuple[int, str]], issues: list[Issue]
-) -> Iterator[Line]:
+def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iterator[Line]:
     """The segments of a message, in order. The first line is given as it is, be it a header or not.
 
     Args:
         lines: with their numbers, as :func:`numbered` gives them.
         issues: gets what was odd.
     """
+    lines = iter(lines)
+    first = next((raw for _, raw in lines if raw.strip(FILLING)), None)
+    if first is None:
+        return
+    body = first.lstrip(FILLING)
+    segment_id = body[:3].upper() if body[:3].upper() in HEADERS else body[:3]
+    body = segment_id + body[3:]
+    separator = body.rstrip(FILLING)[3:4]
     counts: dict[str, int] = {}
-    separator = ""
-    held: tuple[str, str] | None = None
     more = _Continuation()
-
-    def line(segment_id: str, body: str) -> Line:
-        counts[segment_id] = counts.get(segment_id, 0) + 1
-        return Line(segment_id, counts[segment_id], body)
-
-    def finished(segment_id: str, body: str) -> Iterator[Line]:
-        stray = bool(more.lines) and not (more.parted or _open_ended(segment_id, body, separator))
-        yield line(segment_id, body if stray else more.joined(body))
-        if stray:
-            yield line(STRAY, separator + more.joined("")[1:])
-        place = STRAY if stray else segment_id
-        issues.extend(more.issues(f"{place}[{counts[place]}]", stray=stray))
-
     for number, raw in lines:
-        if held is None:
-            first = raw.strip(FILLING)
-            if not first:
+        if raw[3:4] == separator and _starts_segment(raw):  # so are nearly all lines: no more calls for them
+            following, wrong = raw[:3], False
+        else:
+            odd = _odd_segment(raw, separator, (segment_id, body), more)
+            if odd is None:
+                if raw.strip(FILLING):
+                    more.add(number, raw, parted=separator in raw)
                 continue
-            name = first[:3].upper() if first[:3].upper() in HEADERS else first[:3]
-            separator = first[3:4]
-            held = name, name + raw.lstrip(FILLING)[3:]
-            continue
-        found = _segment(raw, separator, held, more)
-        if found is None:
-            if raw.strip(FILLING):
-                more.add(number, raw, parted=separator in raw)
-            continue
-        yield from finished(*held)
-        segment_id, body, wrong = found
+            following, raw, wrong = odd
+        if more.lines:
+            yield from _with_lines_behind(segment_id, body, separator, counts, more, issues)
+        else:
+            counts[segment_id] = occurrence = counts.get(segment_id, 0) + 1
+            yield segment_id, occurrence, body
+        segment_id, body = following, raw
         if wrong:
             place = f"{segment_id}[{counts.get(segment_id, 0) + 1}]"
-            issues.append(_renamed(place) if _SEGMENT_START.fullmatch(segment_id) else _misnamed(place))
-        held = segment_id, body
-    if held is not None:
-        yield from finished(*held)
+            issues.append(_renamed(place) if len(segment_id) == 3 else _misnamed(place))
+    yield from _with_lines_behind(segment_id, body, separator, counts, more, issues)
+
+
+def _with_lines_behind(  # noqa: PLR0913 - the state of one pass
+    segment_id: str, body: str, separator: str, counts: dict[str, int], more: _Continuation, issues: list[Issue]
+) -> Iterator[Line]:
+    """A segment with the lines behind it that are none: of its last value, or strays."""
+    stray = bool(more.lines) and not (more.parted or _open_ended(segment_id, body, separator))
+    counts[segment_id] = counts.get(segment_id, 0) + 1
+    yield segment_id, counts[segment_id], body if stray else more.joined(body)
+    place = segment_id
+    if stray:
+        place = STRAY
+        counts[STRAY] = counts.get(STRAY, 0) + 1
+        yield STRAY, counts[STRAY], separator + more.joined("")[1:]
+    issues.extend(more.issues(f"{place}[{counts[place]}]", stray=stray))
 
 
 def numbered(text: str) -> Iterator[tuple[int, str]]:
-    """Lines and their numbers, one by one: a list of all short lines would take several times the text's room."""
+    """Lines and their numbers."""
+    returns, feeds = text.count("\r"), text.count("\n")
+    if max(returns, feeds) * _LONG > len(text):
+        return _one_by_one(text)
+    if not feeds:
+        return enumerate(text.split("\r"), 1)
+    if not returns:
+        return enumerate(text.split("\n"), 1)
+    return enumerate(text.split("\r\n"), 1) if returns == feeds == text.count("\r\n") else _one_by_one(text)
+
+
+def _one_by_one(text: str) -> Iterator[tuple[int, str]]:
+    """The same for mixed line ends, and for short lines: a list of them would take several times the text's room."""
     number, position = 1, 0
-    if "\n" not in text:
-        while (end := text.find("\r", position)) >= 0:
-            yield number, text[position:end]
-            number, position = number + 1, end + 1
-    else:
-        for match in _LINE_END.finditer(text):
-            yield number, text[position : match.start()]
-            number, position = number + 1, match.end()
+    for match in _LINE_END.finditer(text):
+        yield number, text[position : match.start()]
+        number, position = number + 1, match.end()
     yield number, text[position:]
 
 
@@ -117,12 +124,10 @@ def numbered_in_bytes(payload: bytes) -> Iterator[tuple[int, str]]:
     yield number, payload[position:].decode()
 
 
-def _segment(
+def _odd_segment(
     line: str, separator: str, before: tuple[str, str], more: _Continuation
 ) -> tuple[str, str, bool] | None:
-    """(id, text, whether its name had to be put right), or None when the line is no segment."""
-    if line[3:4] == separator and _SEGMENT_START.match(line):
-        return line[:3], line, False
+    """A line that does not begin as segments do: (id, text, whether its name had to be put right), or None for no segment."""
     if not separator:
         return None
     body = line.lstrip(FILLING)
@@ -130,7 +135,7 @@ def _segment(
     head = head.rstrip(FILLING)
     if not found or len(head) == 3:
         name = head.upper()
-        if len(head) == 3 and (is_known(name) or (found and head == name and _SEGMENT_START.match(name))):
+        if len(head) == 3 and (is_known(name) or (found and head == name and _starts_segment(name))):
             return name, name + found + rest, head != name or body[3:4] not in {separator, ""}
         return None
     if _WRONG_NAME.fullmatch(head) and not more.lines and not _ends_in_text(*before, separator):

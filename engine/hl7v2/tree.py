@@ -157,32 +157,42 @@ class Segment:
 
         This is the way to read all of a large message: it splits as it goes and caches nothing.
         """
-        separator, component, repetition, escape, subcomponent, _ = self.delimiters
-        fields = self.raw.split(separator)
-        number = 2 if self.id in HEADERS else 0
-        inner = (component, repetition, escape, subcomponent)
-        for raw in fields[number:] if number else fields[1:]:
+        delimiters = self.delimiters
+        separator, component, repetition, escape, subcomponent, _ = delimiters
+        text = self.raw
+        fields = text.split(separator)
+        number = 0
+        if self.id in HEADERS:
+            number = 2
+            text = separator.join(fields[2:])
+            del fields[:1]
+        del fields[0]
+        # What is nowhere in the segment needs no looking for in each of its fields.
+        repeated = repetition != "" and repetition in text
+        composed = component != "" and component in text
+        divided = subcomponent != "" and subcomponent in text
+        escaped = escape != "" and escape in text
+        for field in fields:
             number += 1
-            if not raw:
+            if not field:
                 continue
-            plain = True
-            for character in inner:
-                if character and character in raw:
-                    plain = False
-                    break
-            if plain:
-                yield number, 1, 1, 1, raw
-                continue
-            escaped = bool(escape) and escape in raw
-            for r, part in enumerate(raw.split(repetition) if repetition else (raw,), 1):
-                for c, piece in enumerate(part.split(component) if component else (part,), 1):
+            r = 0
+            for part in field.split(repetition) if repeated else (field,):
+                r += 1
+                if not (composed and component in part) and not divided:
+                    if part and (found := unescape(part, delimiters) if escaped else part):
+                        yield number, r, 1, 1, found
+                    continue
+                c = 0
+                for piece in part.split(component) if composed else (part,):
+                    c += 1
                     if not piece:
                         continue
-                    if subcomponent and subcomponent in piece:
-                        for u, text in enumerate(piece.split(subcomponent), 1):
-                            if text and (found := unescape(text, self.delimiters) if escaped else text):
+                    if divided and subcomponent in piece:
+                        for u, raw in enumerate(piece.split(subcomponent), 1):
+                            if raw and (found := unescape(raw, delimiters) if escaped else raw):
                                 yield number, r, c, u, found
-                    elif found := unescape(piece, self.delimiters) if escaped else piece:
+                    elif found := unescape(piece, delimiters) if escaped else piece:
                         yield number, r, c, 1, found
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
