@@ -150,8 +150,8 @@ def _value(place: _Place, node: Node, reference: Reference) -> Iterator[Finding]
     if kind == "leaf" or not parts:
         yield from _primitive(place, node, str(type_name), table_name)
         return
-    count = len(node) if isinstance(node, list) else 1
-    if isinstance(node, list) and count > len(parts) and any(valued(p) for p in node[len(parts) :]):
+    count = len(node) if isinstance(node, tuple) else 1
+    if isinstance(node, tuple) and count > len(parts) and any(valued(p) for p in node[len(parts) :]):
         text = f"the value has {count} components; {type_name} has {len(parts)}"
         yield place.finding(DATA_TYPE, "W", text)
     for index, (_, inner, (low, high), _kind) in enumerate(parts, 1):
@@ -181,7 +181,7 @@ def _text(node: Node) -> str:
 
 
 def _primitive(place: _Place, node: Node, type_name: str, table_name: str | None) -> Iterator[Finding]:
-    if isinstance(node, list):
+    if isinstance(node, tuple):
         if type_name not in _TEXTS and sum(valued(n) for n in node) > 1:
             yield place.finding(DATA_TYPE, "W", f"{type_name} has no components")
         if type_name in _TEXTS:

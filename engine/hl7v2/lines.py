@@ -16,6 +16,7 @@ import importlib
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
+
 from engine.hl7v2.delimiters import HEADERS
 from engine.records import Issue, Severity
 
@@ -59,28 +60,33 @@ def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iter
     more = _Continuation()
     for number, raw in lines:
         if raw[3:4] == separator and _starts_segment(raw):  # so are nearly all lines: no more calls for them
-            following, wrong = raw[:3], False
+            following, text, wrong = raw[:3], raw, False
         else:
             odd = _odd_segment(raw, separator, (segment_id, body), more)
             if odd is None:
                 if raw.strip(FILLING):
                     more.add(number, raw, parted=separator in raw)
                 continue
-            following, raw, wrong = odd
+            following, text, wrong = odd
         if more.lines:
             yield from _with_lines_behind(segment_id, body, separator, counts, more, issues)
         else:
             counts[segment_id] = occurrence = counts.get(segment_id, 0) + 1
             yield segment_id, occurrence, body
-        segment_id, body = following, raw
+        segment_id, body = following, text
         if wrong:
             place = f"{segment_id}[{counts.get(segment_id, 0) + 1}]"
             issues.append(_renamed(place) if len(segment_id) == 3 else _misnamed(place))
     yield from _with_lines_behind(segment_id, body, separator, counts, more, issues)
 
 
-def _with_lines_behind(  # noqa: PLR0913 - the state of one pass
-    segment_id: str, body: str, separator: str, counts: dict[str, int], more: _Continuation, issues: list[Issue]
+def _with_lines_behind(
+    segment_id: str,
+    body: str,
+    separator: str,
+    counts: dict[str, int],
+    more: _Continuation,
+    issues: list[Issue],
 ) -> Iterator[Line]:
     """A segment with the lines behind it that are none: of its last value, or strays."""
     stray = bool(more.lines) and not (more.parted or _open_ended(segment_id, body, separator))

@@ -1,8 +1,8 @@
 """The navigable tree of one HL7 v2 message.
 
 A message holds segments, a segment fields, a field repetitions. A repetition is a *node*: a
-:class:`Leaf` when it has no components, else a list of component nodes; a component node is a leaf or a
-list of leaves, its subcomponents (HL7 v2.5.1 §2.5). Fields are split when first asked for, so that
+:class:`Leaf` when it has no components, else a tuple of component nodes; a component node is a leaf or a
+tuple of leaves, its subcomponents (HL7 v2.5.1 §2.5). Fields are split when first asked for, so that
 keying and routing at the edge touch no more than MSH and PID.
 
 Locations are written ``SEG[n]-f[r].c.s``: the n-th segment of that id (from 1), field, repetition,
@@ -39,7 +39,7 @@ class Leaf:
 EMPTY = Leaf("")
 """Stands for every empty part; being empty it can be shared."""
 
-Node = Leaf | list["Node"]
+Node = Leaf | tuple["Node", ...]
 
 Value = tuple[int, int, int, int, str]
 """A value and where it stands in its segment: (field, repetition, component, subcomponent, text)."""
@@ -49,13 +49,13 @@ def child(node: Node, number: int) -> Node:
     """Part ``number`` (from 1) of a node. A leaf is its own first part (HL7 v2.5.1 §2.5.2: data types grow)."""
     if node.__class__ is Leaf:
         return node if number == 1 else EMPTY
-    assert isinstance(node, list)
+    assert isinstance(node, tuple)
     return node[number - 1] if number <= len(node) else EMPTY
 
 
 def first_leaf(node: Node) -> Leaf:
     """The leaf one reaches by always taking the first part."""
-    while isinstance(node, list):
+    while isinstance(node, tuple):
         node = node[0]
     return node
 
@@ -64,7 +64,7 @@ def valued(node: Node) -> bool:
     """Whether any leaf below holds a value; the explicit null is not one."""
     if node.__class__ is Leaf:
         return bool(node.text) and node.text != NULL
-    assert isinstance(node, list)
+    assert isinstance(node, tuple)
     for part in node:  # noqa: SIM110 - hot: a generator for any() costs more than the parts
         if valued(part):
             return True
@@ -73,7 +73,7 @@ def valued(node: Node) -> bool:
 
 def leaves(node: Node) -> Iterator[Leaf]:
     """All leaves below, in order, empty ones too."""
-    if isinstance(node, list):
+    if isinstance(node, tuple):
         for part in node:
             yield from leaves(part)
     else:
@@ -84,7 +84,7 @@ class Segment:
     """One segment. ``raw`` is its text without terminator; ``occurrence`` counts its id from 1.
 
     What was asked for by :meth:`repetitions` stays in memory, so that a leaf is one object; a walk of all values
-    leaves nothing behind, or a large message would take thirty times its size.
+    leaves nothing behind, or a large message of short values would take twenty times its size.
     """
 
     __slots__ = ("_fields", "_nodes", "delimiters", "id", "occurrence", "raw")
@@ -97,7 +97,7 @@ class Segment:
         self.delimiters = delimiters
         self.occurrence = occurrence
         self._fields: list[str] | None = None
-        self._nodes: dict[int, list[Node]] | None = None
+        self._nodes: dict[int, tuple[Node, ...]] | None = None
 
     def __repr__(self) -> str:
         return f"<Segment {self.id}[{self.occurrence}]>"
@@ -116,21 +116,22 @@ class Segment:
             fields.insert(1, self.delimiters.field)
         return fields
 
-    def repetitions(self, number: int) -> list[Node]:
-        """Field ``number`` as its repetitions; [] when the field is absent or empty."""
-        if self._nodes is None:
-            self._nodes = {}
-        nodes = self._nodes.get(number)
+    def repetitions(self, number: int) -> tuple[Node, ...]:
+        """Field ``number`` as its repetitions; () when the field is absent or empty."""
+        fields = self.fields
+        if number >= len(fields) or not fields[number]:
+            return ()
+        kept = self._nodes
+        if kept is None:
+            kept = self._nodes = {}
+        nodes = kept.get(number)
         if nodes is None:
-            nodes = self._nodes[number] = self._parsed(self.fields, number)
+            nodes = kept[number] = self._parsed(fields[number], number)
         return nodes
 
-    def _parsed(self, fields: list[str], number: int) -> list[Node]:
-        raw = fields[number] if number < len(fields) else ""
-        if not raw:
-            return []
+    def _parsed(self, raw: str, number: int) -> tuple[Node, ...]:
         if number <= 2 and self.id in HEADERS:
-            return [Leaf(raw)]
+            return (Leaf(raw),)
         return parse_field(raw, self.delimiters)
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
@@ -201,7 +202,9 @@ class Segment:
         for number in range(3 if self.id in HEADERS else 1, len(fields)):
             if fields[number]:
                 nodes = (self._nodes or {}).get(number)
-                yield from self._located(number, self._parsed(fields, number) if nodes is None else nodes)
+                yield from self._located(
+                    number, self._parsed(fields[number], number) if nodes is None else nodes
+                )
 
     def valued_fields(self) -> list[int]:
         """Numbers of the fields with text in them; the delimiters of a header are none."""
@@ -217,7 +220,7 @@ class Segment:
         for number, nodes in (self._nodes or {}).items():
             yield from self._located(number, nodes)
 
-    def _located(self, number: int, nodes: list[Node]) -> Iterator[tuple[str, Leaf]]:
+    def _located(self, number: int, nodes: tuple[Node, ...]) -> Iterator[tuple[str, Leaf]]:
         base = f"{self.id}[{self.occurrence}]-{number}"
         several = len(nodes) > 1
         for r, node in enumerate(nodes, 1):
@@ -235,40 +238,28 @@ class Segment:
                         yield f"{base}[{r}].{c}.{s}", leaf
 
 
-def parse_field(raw: str, delimiters: Delimiters) -> list[Node]:
+def parse_field(raw: str, delimiters: Delimiters) -> tuple[Node, ...]:
     """Split one field into repetitions, components and subcomponents, then decode escapes."""
     _, component, repetition, escape, subcomponent, _ = delimiters
-    escaped = bool(escape) and escape in raw
-    parts = raw.split(repetition) if repetition and repetition in raw else [raw]
-    nodes: list[Node] = []
-    for part in parts:
-        has_sub = bool(subcomponent) and subcomponent in part
-        if component and component in part:
-            if has_sub:
-                nodes.append(
-                    [_component(c, subcomponent, delimiters, escaped=escaped) for c in part.split(component)]
-                )
-            elif escaped:
-                nodes.append([Leaf(unescape(c, delimiters)) if c else EMPTY for c in part.split(component)])
-            else:
-                nodes.append([Leaf(c) if c else EMPTY for c in part.split(component)])
-        elif has_sub:
-            nodes.append([_component(part, subcomponent, delimiters, escaped=escaped)])
-        elif escaped:
-            nodes.append(Leaf(unescape(part, delimiters)))
-        else:
-            nodes.append(Leaf(part) if part else EMPTY)
-    return nodes
+    escaping = delimiters if escape and escape in raw else None
+    if repetition and repetition in raw:
+        return tuple([_node(part, component, subcomponent, escaping) for part in raw.split(repetition)])
+    return (_node(raw, component, subcomponent, escaping),)
 
 
-def _component(raw: str, subcomponent: str, delimiters: Delimiters, *, escaped: bool) -> Node:
-    if subcomponent not in raw:
-        if not raw:
-            return EMPTY
-        return Leaf(unescape(raw, delimiters) if escaped else raw)
-    if escaped:
-        return [Leaf(unescape(s, delimiters)) if s else EMPTY for s in raw.split(subcomponent)]
-    return [Leaf(s) if s else EMPTY for s in raw.split(subcomponent)]
+def _node(raw: str, mark: str, inner: str, escaping: Delimiters | None) -> Node:
+    """A repetition, or with ``inner`` empty a component. Lists are made first: a tuple then has the right room at once."""
+    if mark and mark in raw:
+        if inner and inner in raw:
+            return tuple([_node(part, inner, "", escaping) for part in raw.split(mark)])
+        if escaping is not None:
+            return tuple([Leaf(unescape(part, escaping)) if part else EMPTY for part in raw.split(mark)])
+        return tuple([Leaf(part) if part else EMPTY for part in raw.split(mark)])
+    if inner and inner in raw:
+        return (_node(raw, inner, "", escaping),)
+    if not raw:
+        return EMPTY
+    return Leaf(raw if escaping is None else unescape(raw, escaping))
 
 
 class Message:

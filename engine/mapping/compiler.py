@@ -266,7 +266,7 @@ class DatatypeTable:
 
     def _rules_for(self, node: Node) -> list[Rule]:
         """The rules that have something to read in a node with these components valued."""
-        shape = tuple([part is not EMPTY for part in node]) if node.__class__ is list else ()
+        shape = tuple([part is not EMPTY for part in node]) if node.__class__ is tuple else ()
         found = self.shapes.get(shape)
         if found is None:
             if len(self.shapes) >= MAX_SHAPES:
@@ -773,7 +773,7 @@ def _from_field(inner: Converter, ref: Any) -> Converter:
 
     def convert_elsewhere(_node: Node, segment: Segment, run: Run) -> Any:
         found = segment if segment.id == ref.segment else run.nearest(segment, ref.segment)
-        nodes = found.repetitions(ref.field) if found is not None else []
+        nodes = found.repetitions(ref.field) if found is not None else ()
         return inner(nodes[0], segment, run) if nodes else None
 
     return convert_elsewhere
@@ -839,9 +839,9 @@ def _content(value: Any) -> str:
     return str(value)
 
 
-def _nodes(instance: Instance, run: Run, segment: str, number: int, home: str) -> list[Node]:
+def _nodes(instance: Instance, run: Run, segment: str, number: int, home: str) -> tuple[Node, ...]:
     found: Segment | None = instance.segment if segment == home else run.nearest(instance.segment, segment)
-    return found.repetitions(number) if found is not None else []
+    return found.repetitions(number) if found is not None else ()
 
 
 def _id_of_other(name: str) -> IdPart:

@@ -92,7 +92,7 @@ def _own_field(ref: Ref) -> Getter:
 def _field_elsewhere(ref: Ref) -> Getter:
     def elsewhere(_node: Node, segment: Segment, run: Run) -> Node | None:
         source = run.nearest(segment, ref.segment)
-        nodes = source.repetitions(ref.field) if source is not None else []
+        nodes = source.repetitions(ref.field) if source is not None else ()
         return _down(nodes[0], ref.parts) if nodes else None
 
     return elsewhere
@@ -231,10 +231,10 @@ class _Parser:
         home = self.home
 
         def told_alike(_node: Node, segment: Segment, run: Run) -> bool:
-            found: list[list[Node]] = []
+            found: list[tuple[Node, ...]] = []
             for ref in (one, other):
                 source: Segment | None = segment if ref.segment == home else run.nearest(segment, ref.segment)
-                found.append(source.repetitions(ref.field) if source is not None else [])
+                found.append(source.repetitions(ref.field) if source is not None else ())
             return run.same_number(*found)
 
         return told_alike
@@ -307,7 +307,7 @@ def _part(index: int, node: Node, _segment: Segment, _run: Run) -> Node:
     """As :func:`engine.hl7v2.tree.child`: the commonest place of all, without a call below it."""
     if node.__class__ is Leaf:
         return EMPTY if index else node
-    assert isinstance(node, list)
+    assert isinstance(node, tuple)
     return node[index] if index < len(node) else EMPTY
 
 

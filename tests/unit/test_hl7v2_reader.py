@@ -57,7 +57,7 @@ def test_explicit_null_is_not_a_value_and_not_absent():
     m = message('PID|1||X||""||')
     assert m.get("PID-5") == NULL
     assert not valued(m.segments[1].repetitions(5)[0])
-    assert m.segments[1].repetitions(6) == []
+    assert m.segments[1].repetitions(6) == ()
 
 
 def test_delimiters_are_the_messages_own():

@@ -89,7 +89,7 @@ def money(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
     """MO, or a CP whose first component is one: amount and ISO 4217 currency (HL7 v2.5.1 §2.A.41)."""
     first = child(node, 1)
     amount, currency = (
-        (child(first, 1), child(first, 2)) if isinstance(first, list) else (first, child(node, 2))
+        (child(first, 1), child(first, 2)) if isinstance(first, tuple) else (first, child(node, 2))
     )
     text = plain(amount).lstrip("$")
     if not NUMBER.fullmatch(text):

@@ -30,7 +30,7 @@ def collected(path: str) -> Converter:
 
 def lines_of_field(node: Node, segment: Segment, run: Run) -> str | None:
     """All repetitions of a text field as the lines of one text (HL7 v2.5.1 §2.A.33: FT may repeat)."""
-    assert isinstance(node, list)
+    assert isinstance(node, tuple)
     texts = [repetition_text(rep, segment.delimiters) for rep in node]
     if not any(t.strip() for t in texts):
         return None

@@ -123,7 +123,7 @@ def repeat_pattern(node: Node, segment: Segment, run: Run) -> dict[str, Any] | N
 def _pattern(node: Node) -> Node:
     """RPT.1, or the first three components where a sender wrote the code's parts as components: ``BID^Twice^HL70335``."""
     if (
-        isinstance(node, list)
+        isinstance(node, tuple)
         and isinstance(child(node, 1), Leaf)
         and _SYSTEM.fullmatch(plain(child(node, 3)))
     ):
