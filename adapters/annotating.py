@@ -9,6 +9,7 @@ from typing import Any
 
 from adapters.configuration import load_settings
 from adapters.note_readers import make_readers
+from adapters.replay.sources import require_input
 from adapters.showing import Shape, write
 from engine.errors import ReadError, SettingsError, WardstreamError
 from engine.nlp.readers import Readers
@@ -38,6 +39,8 @@ def annotate_command(source: str, shape: Shape, *, language: str, encoding: str,
 
 
 def _text(source: str, encoding: str) -> str:
+    if source == STDIN:
+        require_input()
     try:
         payload = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
     except OSError as error:

@@ -8,15 +8,17 @@ from typing import Annotated
 
 import typer
 
+from adapters.cli_errors import ended
 from adapters.cli_maps import app as maps_app
 from adapters.cli_models import app as models_app
 from adapters.replay.sources import Format
 from adapters.showing import Shape
-from engine.errors import MapTableError, SettingsError, WardstreamError
 
 app = typer.Typer(
     name="wardstream",
     help="HL7 v2 / FHIR streaming integration engine with clinical NLP inside.",
+    epilog="Exit status: 0 done; 1 something in the input or the world was wrong; 2 the call was wrong, nothing was begun. "
+    "'wardstream run' has more, see docs/operations.md.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -228,15 +230,8 @@ def bench(
 
 
 def main() -> None:
-    """Entry point: errors that a person can mend are told in plain words, with exit status 2 for a wrong call.
+    """Entry point. What went wrong is told in plain words; see adapters.cli_errors for the exit status.
 
     (Typer itself ends with 1 and no words when the reader of the output has gone, as in ``convert x | head``.)
     """
-    try:
-        app(prog_name="wardstream", standalone_mode=True)
-    except (SettingsError, MapTableError) as error:
-        sys.stderr.write(f"wardstream: {error}\n")
-        sys.exit(2)
-    except WardstreamError as error:
-        sys.stderr.write(f"wardstream: {error}\n")
-        sys.exit(1)
+    sys.exit(ended(lambda: app(prog_name="wardstream", standalone_mode=True)))

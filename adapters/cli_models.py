@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.errors import WardstreamError
+from engine.errors import SettingsError
 from engine.settings import Nlp
 
 if TYPE_CHECKING:
@@ -48,19 +48,24 @@ def evaluate_command(
     limit: Annotated[int, typer.Option(min=0, help="read the first so many documents only; 0 reads all")] = 0,
 ) -> None:
     """Strict and partial F1 per label and stratum, calibration, speed, the baseline beside it, and the gate's verdict."""
-    with _told():
-        corpus = _read(data, labels)
-        documents = corpus.documents[:limit] if limit else corpus.documents
-        settings = _settings()
-        report, answers = _evaluate(model, documents, settings, baseline)
-        report["unknown_labels"] = sorted(corpus.unknown)
-        report["left_out"] = len(corpus.faults)
-        if html is not None:
-            from models.error_page import page
+    if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
+        raise SettingsError(
+            f"The page {html} can't be written",
+            location="--html",
+            action="Name a file in a folder that is there.",
+        )
+    corpus = _read(data, labels)
+    documents = corpus.documents[:limit] if limit else corpus.documents
+    settings = _settings()
+    report, answers = _evaluate(model, documents, settings, baseline)
+    report["unknown_labels"] = sorted(corpus.unknown)
+    report["left_out"] = len(corpus.faults)
+    if html is not None:
+        from models.error_page import page
 
-            html.write_text(page(report, documents, answers), encoding="utf-8")
-            print(f"{html} holds text of the notes: keep it as such.", file=sys.stderr)
-        print(json.dumps(report, indent=2) if as_json else _table(report))
+        html.write_text(page(report, documents, answers), encoding="utf-8")
+        print(f"{html} holds text of the notes: keep it as such.", file=sys.stderr)
+    print(json.dumps(report, indent=2) if as_json else _table(report))
 
 
 @app.command()
@@ -74,21 +79,20 @@ def agreement(
     from models.agreement import ENOUGH
     from models.agreement import agreement as compare
 
-    with _told():
-        result = compare(_read([first], labels).documents, _read([second], labels).documents)
-        if as_json:
-            print(json.dumps(result, indent=2))
-        else:
-            print(
-                f"documents {result['documents']}   kappa {result['kappa']:.3f}   pairwise F1 {result['f1']:.3f}"
-            )
-            for name, value in result["per_label"].items():
-                print(f"  {name:11} {value:.3f}")
-        if not result["enough"]:
-            print(
-                f"WARNING: under {ENOUGH}: agree on written rules and annotate again before training on this.",
-                file=sys.stderr,
-            )
+    result = compare(_read([first], labels).documents, _read([second], labels).documents)
+    if as_json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(
+            f"documents {result['documents']}   kappa {result['kappa']:.3f}   pairwise F1 {result['f1']:.3f}"
+        )
+        for name, value in result["per_label"].items():
+            print(f"  {name:11} {value:.3f}")
+    if not result["enough"]:
+        print(
+            f"WARNING: under {ENOUGH}: agree on written rules and annotate again before training on this.",
+            file=sys.stderr,
+        )
 
 
 @app.command()
@@ -105,18 +109,17 @@ def promote(
     from models.promote import promote as put_to_work
     from models.registry import store_of
 
-    with _told():
-        settings = _settings()
-        folder = store or store_of(settings)
-        if folder is None:
-            raise typer.BadParameter("name the models folder with --store, or set WARDSTREAM_NLP__MODELS")
-        artifact = Artifact(model)
-        report, _ = _evaluate(str(model), _read(data, labels).documents, settings, "rules")
-        print(_table(report))
-        where = put_to_work(artifact, folder, report, settings)
-        print(
-            f"\nPromoted: {where}. Workers with nlp.models={folder} use it as default from their next start."
+    settings = _settings()
+    folder = store or store_of(settings)
+    if folder is None:
+        raise SettingsError(
+            "No models folder is named", location="--store", action="Name it, or set WARDSTREAM_NLP__MODELS."
         )
+    artifact = Artifact(model)
+    report, _ = _evaluate(str(model), _read(data, labels).documents, settings, "rules")
+    print(_table(report))
+    where = put_to_work(artifact, folder, report, settings)
+    print(f"\nPromoted: {where}. Workers with nlp.models={folder} use it as default from their next start.")
 
 
 @app.command("list")
@@ -129,13 +132,16 @@ def list_command(
     from models.artifact import Artifact
     from models.registry import DEFAULT, folder_of, store_of, stored
 
-    with _told():
-        folder = store or store_of(_settings())
-        chosen = folder_of(DEFAULT, folder).resolve()
-        for path in stored(folder):
-            artifact = Artifact(path)
-            mark = "*" if path.resolve() == chosen else " "
-            print(f"{mark} {artifact.model_id:28} {artifact.version:24} {path}")
+    folder = store or store_of(_settings())
+    if folder is not None and not folder.is_dir():
+        raise SettingsError(
+            f"There is no models folder {folder}", location="--store", action="Correct the path."
+        )
+    chosen = folder_of(DEFAULT, folder).resolve()
+    for path in stored(folder):
+        artifact = Artifact(path)
+        mark = "*" if path.resolve() == chosen else " "
+        print(f"{mark} {artifact.model_id:28} {artifact.version:24} {path}")
 
 
 @app.command()
@@ -144,10 +150,9 @@ def show(model: Model = "default") -> None:
     from models.artifact import CARD, MANIFEST, Artifact
     from models.registry import folder_of, store_of
 
-    with _told():
-        artifact = Artifact(folder_of(model, store_of(_settings())))
-        print(artifact.path(MANIFEST).read_text(encoding="utf-8"))
-        print(artifact.path(CARD).read_text(encoding="utf-8"))
+    artifact = Artifact(folder_of(model, store_of(_settings())))
+    print(artifact.path(MANIFEST).read_text(encoding="utf-8"))
+    print(artifact.path(CARD).read_text(encoding="utf-8"))
 
 
 @app.command("export")
@@ -166,22 +171,21 @@ def export_command(
     language: Annotated[str, typer.Option(help="BCP 47 tags of the languages it reads")] = "en",
 ) -> None:
     """Turn a token-classification model into an artifact. Needs the train extra."""
-    with _told("train"):
-        from models.export import Wanted, export
-        from models.outputs import Scheme
+    from models.export import Wanted, export
+    from models.outputs import Scheme
 
-        wanted = Wanted(
-            model_id=name or out.name,
-            version=version,
-            labels=labels,
-            scheme=Scheme(scheme.upper()) if scheme else None,
-            precisions=tuple(precision.split(",")),
-            languages=tuple(language.split(",")),
-        )
-        artifact = export(source, out, wanted)
-        print(
-            f"{artifact.model_id} {artifact.version} is in {out}. Judge it: wardstream models evaluate {out} --data ..."
-        )
+    wanted = Wanted(
+        model_id=name or out.name,
+        version=version,
+        labels=labels,
+        scheme=_chosen(Scheme, scheme.upper(), "--scheme") if scheme else None,
+        precisions=tuple(precision.split(",")),
+        languages=tuple(language.split(",")),
+    )
+    artifact = export(source, out, wanted)
+    print(
+        f"{artifact.model_id} {artifact.version} is in {out}. Judge it: wardstream models evaluate {out} --data ..."
+    )
 
 
 @app.command()
@@ -207,35 +211,57 @@ def train(
     threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all")] = 0,
 ) -> None:
     """Fine-tune an encoder on annotated texts. Needs the train extra; run it again to go on after a stop."""
-    with _told("train"):
-        import torch
+    import torch
 
-        from models.corpora.reading import read_corpora
-        from models.export import Wanted
-        from models.train import Plan, Trainer, cross_validate, packaged_encoder, plan_parts
-        from models.training.recipe import Recipe
+    from models.corpora.reading import read_corpora
+    from models.export import Wanted
+    from models.train import Plan, Trainer, cross_validate, packaged_encoder, plan_parts
+    from models.training.recipe import Recipe
 
-        if threads:
-            torch.set_num_threads(threads)
-        recipe = Recipe.with_choices(option or [])
-        documents = _read(data, labels).documents
-        stops = read_corpora(dev or [], labels).documents
-        times = {int(a): int(b) for a, _, b in (part.partition(":") for part in repeat.split(",") if part)}
-        plan = Plan(
-            plan_parts(documents, stops, recipe.seed),
-            base or str(packaged_encoder()),
-            out.with_name(f"{out.name}.work"),
-            recipe,
-            Wanted(model_id=name or out.name, version=version),
-            times,
+    if threads:
+        torch.set_num_threads(threads)
+    recipe = Recipe.with_choices(option or [])
+    documents = _read(data, labels).documents
+    stops = read_corpora(dev or [], labels).documents
+    times = _times(repeat)
+    plan = Plan(
+        plan_parts(documents, stops, recipe.seed),
+        base or str(packaged_encoder()),
+        out.with_name(f"{out.name}.work"),
+        recipe,
+        Wanted(model_id=name or out.name, version=version),
+        times,
+    )
+    with _progress() as told:
+        if folds:
+            print(json.dumps(cross_validate(documents, folds, plan, told), indent=2))
+            return
+        trainer = Trainer(plan, told)
+        artifact = trainer.save(out, trainer.run())
+    print(f"{artifact.model_id} {artifact.version} is in {out}; curves and checkpoint in {plan.work}.")
+
+
+def _times(repeat: str) -> dict[int, int]:
+    """``LABELS:TIMES,...`` as numbers. Raises SettingsError."""
+    parts = [part.partition(":") for part in repeat.split(",") if part]
+    if not all(a.isdecimal() and b.isdecimal() for a, _, b in parts):
+        raise SettingsError(
+            f"{repeat!r} is no list of LABELS:TIMES",
+            location="--repeat",
+            action="Write, for example, 2:3,5:1.",
         )
-        with _progress() as told:
-            if folds:
-                print(json.dumps(cross_validate(documents, folds, plan, told), indent=2))
-                return
-            trainer = Trainer(plan, told)
-            artifact = trainer.save(out, trainer.run())
-        print(f"{artifact.model_id} {artifact.version} is in {out}; curves and checkpoint in {plan.work}.")
+    return {int(a): int(b) for a, _, b in parts}
+
+
+def _chosen(kind: type[Any], text: str, option: str) -> Any:
+    """A member of an enumeration. Raises SettingsError with those there are."""
+    try:
+        return kind(text)
+    except ValueError:
+        names = ", ".join(member.value for member in kind)
+        raise SettingsError(
+            f"{text!r} is none of them", location=option, action=f"Use one of: {names}."
+        ) from None
 
 
 @contextmanager
@@ -330,24 +356,3 @@ def _table(report: dict[str, Any]) -> str:
     verdict = report["gate"]
     lines.append("gate: passed" if verdict["passed"] else "gate: refused: " + "; ".join(verdict["reasons"]))
     return "\n".join(lines)
-
-
-class _told:  # noqa: N801 - reads as a phrase: with _told():
-    """Turns errors of ours, and missing packages of an extra, into one line and exit code 2."""
-
-    def __init__(self, extra: str = "") -> None:
-        self._extra = extra
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, WardstreamError):
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
-        if isinstance(error, ModuleNotFoundError) and self._extra:
-            print(
-                f"error: {error.name} is missing. Install the extra: pip install 'wardstream[{self._extra}]'",
-                file=sys.stderr,
-            )
-            raise typer.Exit(2) from None

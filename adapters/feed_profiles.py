@@ -89,6 +89,11 @@ def load_profile(path: Path, timezone: str | None = None) -> FeedProfile:
         profile = FeedProfile(**values)
     except ValidationError as error:
         raise _explain(error, path, lines) from None
+    if not profile.name.strip():
+        place = f"{path}:{lines.get('name', 1)}"
+        raise SettingsError(
+            "The name of the feed is empty", location=place, action=f"Allowed: {_allowed('name')}"
+        )
     if not profile.message_profile:
         return profile
     place = f"{path}:{lines.get('message_profile', 1)}"

@@ -49,7 +49,14 @@ def list_letters(since_hours: float, code: str) -> int:
 
 def save_letters(folder: Path, since_hours: float, code: str) -> int:
     """Write the original bytes of dead letters to files, with what is known beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {folder} can't be made: {error.strerror}",
+            location="FOLDER",
+            action="Name a folder that this user may write to.",
+        ) from None
     records = asyncio.run(_read(_kafka(), "dead.letters", since_hours))
     count = 0
     for record in records:

@@ -12,7 +12,7 @@ from typing import Any
 from adapters.composition import Profiles
 from adapters.configuration import load_settings
 from adapters.feed_profiles import load_message_profile
-from adapters.replay.sources import Format, SourceMessage, messages
+from adapters.replay.sources import STANDARD_OUTPUT, Format, SourceMessage, messages
 from engine.errors import NotHl7Error, ReadError
 from engine.feeds import FeedProfile
 from engine.hl7v2 import conformance, er7
@@ -42,7 +42,8 @@ def validate_command(paths: list[Path], profile: Path | None, feed: str, *, as_j
     if profile is not None:
         known = known.with_definitions(load_message_profile(profile))
     counts: Counter[str] = Counter()
-    for source in messages(paths, Format.AUTO, limit=settings.read.max_message_bytes):
+    limit = settings.read.max_message_bytes
+    for source in messages(paths, Format.AUTO, limit=limit, besides=STANDARD_OUTPUT):
         counts["messages"] += 1
         for finding in _findings(source, known, settings.read):
             counts[finding["severity"]] += 1

@@ -12,6 +12,7 @@
     ├── MapTableError             a mapping table or overlay is wrong: file and line are named
     ├── ConformanceError          read, but refused by the feed's own strictness
     ├── SettingsError             a setting or feed profile is wrong
+    ├── GateRefusedError          a model that is not good enough to be promoted
     ├── PublishError              Kafka did not confirm (retryable)
     │   └── TooLargeToPublishError  Kafka will never take it (not retryable)
     ├── SendError                 an MLLP receiver did not answer              (adapters.mllp.errors)
@@ -100,6 +101,10 @@ class ConformanceError(WardstreamError):
 
 class SettingsError(WardstreamError):
     code = "settings"
+
+
+class GateRefusedError(WardstreamError):
+    code = "gate"
 
 
 class PublishError(WardstreamError):

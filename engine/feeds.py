@@ -29,7 +29,7 @@ class FeedProfile(Section):
     file of ``message_profile`` holds, once an adapter has read it.
     """
 
-    name: str = Field("default", min_length=1, description="name of the feed, as in the record headers")
+    name: str = Field("default", description="name of the feed, as in the record headers")
     fallback_charset: str | None = Field(None, description="for bytes that declare nothing and are no UTF-8")
     charset_policy: Literal["repair", "refuse"] = Field(
         "repair", description="bytes against declaration: read what the bytes prove and report it, or refuse"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from engine.errors import SettingsError
+from engine.errors import GateRefusedError, SettingsError
 from engine.settings import Nlp
 from models import gate
 from models.artifact import Artifact
@@ -25,7 +25,8 @@ def promote(artifact: Artifact, store: Path, report: Mapping[str, Any], settings
         settings: limits of the gate.
 
     Raises:
-        SettingsError: the report is of another version, or the gate refuses it.
+        SettingsError: the report is of another version.
+        GateRefusedError: it is not good enough.
     """
     judged = report["model"]
     if (judged["id"], judged["version"]) != (artifact.model_id, artifact.version):
@@ -36,7 +37,7 @@ def promote(artifact: Artifact, store: Path, report: Mapping[str, Any], settings
         )
     verdict = gate.judge(report, settings)
     if not verdict.passed:
-        raise SettingsError(
+        raise GateRefusedError(
             f"The gate refuses {artifact.model_id} {artifact.version}: {'; '.join(verdict.reasons)}",
             location="ARTIFACT",
             action="Train on more data of the weak kind, or change the gate's settings on purpose.",

@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from adapters.composition import make_pipeline
 from adapters.configuration import load_settings
+from adapters.replay import sources
 from adapters.replay.convert import convert
 from adapters.replay.sources import Format, check
 from engine.errors import SettingsError
@@ -39,7 +40,9 @@ def convert_command(
     reader = _note_reader(settings) if ner else None
     counts: Counter[str] = Counter()
     with _output(target) as stream:
-        for line, outcome in convert(paths, source, pipeline, settings, besides=target):
+        for line, outcome in convert(
+            paths, source, pipeline, settings, besides=target or sources.STANDARD_OUTPUT
+        ):
             if reader is not None:
                 line["notes"] = reader.read(outcome.notes)
             stream.write(dumps(line))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import re
+import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -58,18 +59,30 @@ class SourceMessage:
 
 
 STANDARD_INPUT = "-"
+STANDARD_OUTPUT = Path("/dev/stdout")
+"""The file, if it is one, that standard output was sent to."""
 
 
 def check(paths: Iterable[Path]) -> None:
     """Refuse a call that names what is not there, before anything is read or written.
 
     Raises:
-        SettingsError: a path does not exist.
+        SettingsError: a path does not exist, or standard input is closed.
     """
     for given in paths:
-        if str(given) != STANDARD_INPUT and not given.exists():
+        if str(given) == STANDARD_INPUT:
+            require_input()
+        elif not given.exists():
             broken = " (its target is gone)" if given.is_symlink() else ""
             raise SettingsError(f"There is no file or folder {given}{broken}", action="Correct the path.")
+
+
+def require_input() -> None:
+    """Raises SettingsError where standard input is closed: whatever is opened next would be read in its place."""
+    if sys.stdin is None:
+        raise SettingsError(
+            "Standard input is closed", location="-", action="Name a file, or pipe something in."
+        )
 
 
 def files(paths: Iterable[Path], besides: Path | None = None) -> Iterator[tuple[Path, str]]:

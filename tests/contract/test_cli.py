@@ -1,6 +1,9 @@
 """Every command called wrongly: plain words on standard error, exit status 2, never a traceback."""
 
 import os
+import shlex
+import subprocess
+import sys
 
 import click
 import pytest
@@ -30,6 +33,19 @@ WRONG = [
     (["convert", "a.hl7", "--out", "a.hl7"], "--out"),
     (["validate", "nope"], "nope"),
     (["validate", "a.hl7", "--profile", "nope"], "profile"),
+    (["validate", "a.hl7", "--profile", "a.hl7"], "neither XML nor"),
+    (["annotate", "nope"], "nope"),
+    (["annotate", "."], "directory"),
+    (["annotate", "a.hl7", "--encoding", "klingon"], "klingon"),
+    (["maps", "check", "--overlay", "nope"], "nope"),
+    (["maps", "show", "?"], "PID-3.4"),
+    (["models", "evaluate", "nope", "--data", "nope"], "--data"),
+    (["models", "evaluate", "rules", "--data", ".", "--html", "nope/page.html"], "--html"),
+    (["models", "list", "--store", "nope"], "--store"),
+    (["models", "show", "nope"], "no model artifact"),
+    (["models", "promote", "nope", "--data", "."], "--store"),
+    (["bench", "poetry"], "poetry"),
+    (["dlq", "save", "a.hl7"], "a.hl7"),
     (["run"], "WARDSTREAM_KAFKA__BROKERS"),
     (["run", "--roles", "cook"], "cook"),
     (["run", "--roles", ""], "--roles"),
@@ -114,3 +130,69 @@ def test_a_broken_setting_is_told_in_plain_words(call, monkeypatch):
     assert code == 2
     assert "port" in told.err
     assert "Traceback" not in told.err
+
+
+CALL = [sys.executable, "-c", "from adapters.cli import main; main()"]
+
+
+def shell(tmp_path, line):
+    """Run a line of shell in which ``w`` is the command; returns the exit status and standard error."""
+    script = f'w() {{ {shlex.join(CALL)} "$@"; }}; {line}'
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+    )
+    return done.returncode, done.stderr.decode()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.hl7").write_bytes(b"MSH|^~\\&|A|B|C|D|20260105080000+0800||ADT^A01|1|P|2.5.1\r")
+    (tmp_path / "many").mkdir()
+    for n in range(40):
+        (tmp_path / "many" / f"{n}.hl7").write_bytes((tmp_path / "a.hl7").read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "says"),
+    [
+        ("w convert - <&-", 2, "Standard input is closed"),
+        ("w validate - <&-", 2, "Standard input is closed"),
+        ("w annotate - <&-", 2, "Standard input is closed"),
+        ("w convert a.hl7 >&-", 2, "Standard output is closed"),
+        ("w validate a.hl7 >&-", 2, "Standard output is closed"),
+        ("w convert a.hl7 >/dev/full", 1, "No space left"),
+        ("w validate many >/dev/full", 1, "No space left"),
+        ("echo He has asthma. | w annotate - >/dev/full", 1, "No space left"),
+        ("w models list >/dev/full", 1, "No space left"),
+        ("w convert a.hl7 --out /dev/full", 1, "No space left"),
+        ("w convert a.hl7 --out out.json 2>&-; test -s out.json", 0, ""),
+    ],
+)
+def test_closed_and_full_streams_are_told_in_plain_words(folder, line, status, says):
+    """A script that calls it wrongly, and a disk that is full, are told apart, and neither is a traceback."""
+    code, told = shell(folder, line)
+    assert (code, "Traceback" in told, "Exception ignored" in told) == (status, False, False), told
+    assert says in told
+
+
+@pytest.mark.parametrize("command", ["convert", "validate"])
+def test_a_reader_that_has_seen_enough_ends_the_command_quietly(folder, command):
+    """As in ``wardstream convert folder | head -1``."""
+    code, told = shell(folder, f"w {command} many many many | head -c 1 >/dev/null; exit ${{PIPESTATUS[0]}}")
+    assert code in {0, 1}
+    assert "Traceback" not in told
+    assert "Exception ignored" not in told
+
+
+@pytest.mark.parametrize("command", ["convert", "validate"])
+def test_what_is_being_written_is_not_read_too(folder, command):
+    """``wardstream convert . > out.ndjson`` would read its own lines for ever."""
+    code, told = shell(folder, f"w {command} . > out.ndjson")
+    assert code in {0, 1}
+    assert "41 messages" in told

@@ -6,7 +6,7 @@ import math
 import pytest
 from typer.testing import CliRunner
 
-from adapters.cli import app
+from adapters.cli import app, main
 
 
 @pytest.fixture(autouse=True)
@@ -82,10 +82,16 @@ def test_texts_without_any_entity_are_judged(tmp_path):
     assert report["documents"] == 1
 
 
-def test_a_folder_without_annotations_is_a_wrong_call(tmp_path):
+def test_a_folder_without_annotations_is_a_wrong_call(tmp_path, monkeypatch, capsys):
     """Exit status 2 and what to give instead."""
     (tmp_path / "empty").mkdir()
-    assert "no annotated text" in evaluate("--data", str(tmp_path / "empty"), code=2).stderr
+    monkeypatch.setattr(
+        "sys.argv", ["wardstream", "models", "evaluate", "rules", "--data", str(tmp_path / "empty")]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "no annotated text" in capsys.readouterr().err
 
 
 def test_several_folders_are_one_report(data, tmp_path):

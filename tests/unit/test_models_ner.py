@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import OverloadedError, SettingsError
+from engine.errors import GateRefusedError, OverloadedError, SettingsError
 from engine.ports import EntityExtractor
 from engine.records import Label, Note, Span
 from engine.settings import Nlp
@@ -238,7 +238,7 @@ def test_a_promoted_model_is_the_default(copy: Path, tmp_path: Path) -> None:
 def test_what_the_gate_refuses_is_not_promoted(copy: Path, tmp_path: Path) -> None:
     """And nothing is left behind."""
     artifact = Artifact(copy)
-    with pytest.raises(SettingsError, match="gate refuses"):
+    with pytest.raises(GateRefusedError, match="gate refuses"):
         promote(artifact, tmp_path / "store", report(artifact, 0.55, 0.5), Nlp())
     assert not (tmp_path / "store").exists()
 
