@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 
-from engine.hl7v2.charset import codec_for
+from engine.hl7v2.charset_names import codec_for
 from engine.hl7v2.message_profile import MessageProfile
 from engine.settings import Section, known_zone
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from engine.errors import NotHl7Error
-from engine.hl7v2.charset import byte_order_mark, declared_names, wide_without_mark
+from engine.hl7v2.charset_names import declared_names
+from engine.hl7v2.charset_shape import byte_order_mark, wide_without_mark
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.er7 import read_delimiters
 from engine.hl7v2.escapes import escape_text

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from engine.hl7v2.charset import byte_order_mark, wide_without_mark
+from engine.hl7v2.charset_shape import byte_order_mark, wide_without_mark
 from engine.records import Issue, Severity
 
 _FRAME_TO_LINE_END = bytes.maketrans(b"\x0b\x1c", b"\r\r")

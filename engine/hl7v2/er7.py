@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from sys import getsizeof
 
 from engine.errors import NotHl7Error, TooLargeError
-from engine.hl7v2.charset import Decoded, decode
+from engine.hl7v2.charset import decode
+from engine.hl7v2.decoded import Decoded
 from engine.hl7v2.delimiters import HEADERS, Delimiters
 from engine.hl7v2.escapes import escape_text, strange_escapes
 from engine.hl7v2.lines import numbered, numbered_in_bytes, segment_lines

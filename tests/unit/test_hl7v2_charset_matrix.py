@@ -47,7 +47,11 @@ MATRIX = [
     ("GB 18030-2000", "gb18030", "陈乗丄", "𠀀"),
     ("BIG-5", "big5", "許功蓋", "淚"),
     ("KS X 1001", "euc_kr", "김철수", "홍"),
+    ("KS X 1001", "cp949", "똠방", "각하"),
+    ("ISO_IR 192", "utf-8", "陈", "é"),
     ("WINDOWS-1252", "cp1252", "O’Brien", "“Zoë” €"),
+    ("WINDOWS-1251", "cp1251", "Іванюк", "Ґалина"),
+    ("TIS-620", "tis-620", "เทพ", "แสง"),
 ]
 TRAPS = b"|^~\\&"
 
@@ -223,3 +227,82 @@ def test_a_switch_that_nothing_is_said_in_is_told():
     assert decoded.text.isascii()
     assert decoded.encode() != payload
     assert [i.code for i in decoded.issues] == ["charset-not-reversible"]
+
+
+@pytest.mark.parametrize("charset", ["ISO IR87", "ASCII~ISO IR87", "8859/1~ISO IR87"])
+@pytest.mark.parametrize("end", [b"\r", b"\r\n", b"\n"])
+def test_a_segment_ends_every_switch(charset, end):
+    """A sender that does not switch back before the end of a segment: the next one begins in the default set."""
+    payload = message(charset, "X", "@@").encode().replace(b"@@", "山田".encode("iso2022_jp")[:-3])
+    payload = payload.replace(b"||19700101|M", b"").replace(b"\r", end)
+    read = er7.read(payload)
+    assert (read.get("PID-5.2"), read.get("PV1-2")) == ("山田", "I")
+    assert [i.code for i in read.issues] == ["charset-not-reversible"]
+
+
+def test_switches_between_parts_of_8859():
+    """MSH-18 8859/1~8859/5: ESC - L announces Cyrillic until the end of the segment (ISO 2022)."""
+    payload = message("8859/1~8859/5", "Müller ", "@@").encode("latin-1")
+    payload = payload.replace(b"@@", b"\x1b-L" + "Иван".encode("iso8859-5"))
+    read = er7.read(payload)
+    assert (read.get("PID-5.1"), read.get("PID-5.2")) == ("Müller ", "Иван")
+
+
+@pytest.mark.parametrize(
+    ("charset", "codec", "switch"), [("KS X 1001", "euc_kr", b"\x1b$)C"), ("8859/1", "latin-1", b"\x1b-A")]
+)
+def test_a_switch_to_the_set_that_holds_anyway_is_no_part_of_a_name(charset, codec, switch):
+    """Systems that speak DICOM announce their set again in every value; that is no character."""
+    name = {"euc_kr": "김", "latin-1": "Müller"}[codec]
+    payload = (
+        message(charset, "@@", "X").encode(codec).replace(b"@@", switch + name.encode(codec) + b"\x1b(B")
+    )
+    read = er7.read(payload)
+    assert read.get("PID-5.1") == name
+    assert [i.code for i in read.issues] == ["charset-not-reversible"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec", "name"),
+    [
+        ("8859/2", "cp1250", "Śliwa"),
+        ("8859/5", "cp1251", "Ґалина ‘Віка’"),
+        ("8859/9", "cp1254", "“Şükrü”"),
+        ("8859/15", "cp1252", "O’Brien"),
+    ],
+)
+def test_the_windows_set_of_the_same_languages_is_taken(declared, codec, name):
+    """Bytes that 8859 has for control characters are letters of the Windows set of those languages, not of Western Europe's."""
+    payload = message(declared, name, "X").encode(codec)
+    read = er7.read(payload)
+    assert read.get("PID-5.1") == name
+    assert [i.code for i in read.issues] == ["charset-repaired"]
+    with pytest.raises(CharsetError):
+        decode(payload, policy="refuse")
+
+
+@pytest.mark.parametrize(
+    ("charset", "payload_name", "code"),
+    [
+        ("UNICODE UTF-8", "M\ufffdller".encode(), "charset-replaced"),
+        ("UNICODE UTF-8", "MÃ¼ller".encode(), "charset-twice"),
+        ("UNICODE UTF-8", "Oâ€™Brien".encode(), "charset-twice"),
+        ("SHIFT-JIS", b"\xf0\x40", "charset-private"),
+        ("UNICODE UTF-16", "M\ufffdller", "charset-replaced"),
+    ],
+)
+def test_a_text_that_was_spoilt_on_the_way_is_told_with_its_place(charset, payload_name, code):
+    """Bytes in order, text that is not: a step before has decoded wrongly, and nobody else will ever say so."""
+    if isinstance(payload_name, str):
+        payload = message(charset, payload_name, "X").encode("utf-16-le")
+    else:
+        payload = message(charset, "@@", "X").encode().replace(b"@@", payload_name)
+    decoded = decode(payload)
+    assert [(i.code, i.location) for i in decoded.issues] == [(code, "PID[1]-5")]
+    assert decoded.encode() == payload
+
+
+@pytest.mark.parametrize("name", ["Müller", "Ñandú", "Ã", "“Â”", "façade £5", "陈é"])
+def test_letters_in_order_are_not_taken_for_spoilt_ones(name):
+    """Names in Latin letters, with whatever accents, raise no doubt."""
+    assert decode(message("UNICODE UTF-8", name, "X").encode()).issues == ()
