@@ -74,6 +74,12 @@ def partial_loss(logits: Tensor, allowed: Tensor, outside_weight: float) -> Tens
     return (loss * weight).sum() / weight.sum()
 
 
+def difference(one: Tensor, other: Tensor) -> Tensor:
+    """Mean over words of the two readings' Kullback-Leibler divergence, half of each direction."""
+    log_p, log_q = one.log_softmax(-1), other.log_softmax(-1)
+    return ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(-1).mean() / 2
+
+
 def rate_groups(model: Any, recipe: Recipe) -> list[dict[str, Any]]:
     """Parameters with their rates: the head's own, then each layer's share of the one above (ELECTRA's rule)."""
     layers = model.config.num_hidden_layers
@@ -194,9 +200,18 @@ class Loop:
         return float(loss.detach())
 
     def _loss(self, ids: Tensor, mask: Tensor, at: Tensor, allowed: Tensor) -> Tensor:
-        logits = self._model(input_ids=ids, attention_mask=mask).logits
-        words = logits.reshape(-1, logits.shape[-1])[at]
-        return partial_loss(words, allowed, self._recipe.outside_weight)
+        recipe = self._recipe
+        first = partial_loss(words := self._words(ids, mask, at), allowed, recipe.outside_weight)
+        if not recipe.consistency:
+            return first
+        again = self._words(ids, mask, at)
+        second = partial_loss(again, allowed, recipe.outside_weight)
+        return (first + second) / 2 + recipe.consistency * difference(words, again)
+
+    def _words(self, ids: Tensor, mask: Tensor, at: Tensor) -> Tensor:
+        """``[W, tags]``: scores of each word's first piece."""
+        logits: Tensor = self._model(input_ids=ids, attention_mask=mask).logits
+        return logits.reshape(-1, logits.shape[-1])[at]
 
     def _noise(self, ids: Tensor, mask: Tensor) -> Tensor:
         if not self._recipe.word_noise:

@@ -31,6 +31,8 @@ class Recipe:
         abbreviation_swaps: share of known abbreviations and long forms that are exchanged.
         synonym_swaps: share of entities exchanged for another of the same label from the training texts.
         adversary: size of the step against the word embeddings (FGM, Miyato et al. 2017); 0 turns it off.
+        consistency: weight of the difference between two readings with different dropout (R-Drop, Wu et al. 2021); each
+            step reads twice then, and takes twice as long. 0 turns it off.
         average_from: share of the run after which the weights' moving average is what is judged; 1 turns it off.
         average_decay: of that average, a step.
         seed: of everything random.
@@ -53,6 +55,7 @@ class Recipe:
     abbreviation_swaps: float = 0.1
     synonym_swaps: float = 0.1
     adversary: float = 0.0
+    consistency: float = 0.0
     average_from: float = 0.4
     average_decay: float = 0.995
     seed: int = 20

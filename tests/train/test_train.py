@@ -36,7 +36,7 @@ from models.outputs import Scheme  # noqa: E402
 from models.tags import TAGS  # noqa: E402
 from models.train import Plan, Trainer, cross_validate, plan_parts  # noqa: E402
 from models.training.examples import allowed_outside, make_examples  # noqa: E402
-from models.training.loop import partial_loss, share_of_peak  # noqa: E402
+from models.training.loop import difference, partial_loss, share_of_peak  # noqa: E402
 from models.training.recipe import Recipe  # noqa: E402
 from models.words import Pieced  # noqa: E402
 
@@ -208,6 +208,25 @@ def test_a_model_learns_and_ships_with_its_record(tmp_path: Path) -> None:
     assert (tmp_path / "work" / "learning-curves.png").read_bytes().startswith(b"\x89PNG")
     (spans,) = asyncio.run(OnnxExtractor(tmp_path / "out").extract([Note(note_id="n", text=TEXTS[7])]))
     assert [TEXTS[7][span.start : span.end] for span in spans] == ["cough", "warfarin"]
+
+
+def test_readings_with_different_dropout_are_drawn_together(tmp_path: Path) -> None:
+    """``consistency`` is no idle choice: the same seed leaves a model whose dropout readings differ less."""
+    texts = documents()
+    ids = torch.tensor([wordpiece(lower=True)(doc.text).input_ids[:12] for doc in texts])
+    apart = []
+    for weight in (0.0, 20.0):
+        trainer = Trainer(
+            plan(tmp_path / str(weight), epochs=3, dropout=0.3, consistency=weight), lambda _: None
+        )
+        trainer.run()
+        model = trainer._model.train()
+        torch.manual_seed(5)
+        with torch.no_grad():
+            readings = [model(input_ids=ids).logits.flatten(0, 1) for _ in range(20)]
+        apart.append(sum(float(difference(a, b)) for a, b in zip(readings[::2], readings[1::2], strict=True)))
+    assert apart[1] < 0.7 * apart[0]
+    assert difference(readings[0], readings[0]) == 0
 
 
 def test_a_broken_off_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
