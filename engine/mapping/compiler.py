@@ -164,9 +164,9 @@ class Rule:
             assert found is not None
             run.use_all(found)
             text = text.replace("{" + name + "}", value)
-        if self.target.type in _URIS and text.startswith(("urn:oid:", "urn:uuid:")):
+        if text.startswith(("urn:oid:", "urn:uuid:")):
             stated, text = text, run.naming.urn(text)
-            if text.lower() != stated.lower():
+            if text.lower() != stated.lower() and self.target.type in _URIS:
                 run.warn("invalid-urn", node, "The value is no OID or UUID, as its kind says", _CORRECT_ID)
         return text
 

@@ -231,3 +231,19 @@ def test_an_unknown_event_keeps_what_is_known(convert):
     types = {r["resourceType"] for r in mapped.resources}
     assert {"MessageHeader", "Patient", "Encounter", "AllergyIntolerance", "Coverage"} <= types
     assert any(i.code == "structure-unknown" for i in mapped.issues)
+
+
+def test_an_admission_is_in_progress_whatever_the_class(convert):
+    """A01 of a patient whose class is still P: the official map of events says in-progress, also of the bed."""
+    visit = one(convert("A01", PID, "PV1|1|P|W1^2^A^KGH"), "Encounter")
+    assert visit["status"] == "in-progress"
+    assert visit["location"][0]["status"] == "active"
+    assert one(convert("A05", PID, "PV1|1|P"), "Encounter")["status"] == "planned"
+
+
+def test_a_place_told_in_words_alone_is_a_place(convert):
+    """PL with nothing but PL.9 (official map: Location.description)."""
+    mapped = convert("A01", PID, "PV1|1|O|^^^^^^^^Tent behind the car park")
+    (place,) = of(mapped, "Location")
+    assert place["description"] == "Tent behind the car park"
+    assert one(mapped, "Encounter")["location"][0]["location"] == reference(place)

@@ -173,8 +173,15 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
         parent, whole = run.make(resource, *key)
         if not whole:
             run.refuse(part, "the message says something else about the same Location elsewhere")
+    described = plain(child(node, 9))
+    if not parent and described:  # a place that is told in words alone
+        name: dict[str, Any] = {"resourceType": "Location", "name": described, "mode": "instance"}
+        parent, _ = run.make({**name, "identifier": []}, *key, "described", described)
     if parent:
-        _place_details(node, run.made[parent], run)
+        place = run.made[parent]
+        _place_details(node, place, run)
+        if not place["identifier"]:
+            del place["identifier"]
     return parent or None
 
 
@@ -236,7 +243,7 @@ def hd_universal(node: Node, run: Run) -> dict[str, Any] | None:
     run.use_all(child(node, 3))
     prefix = {"ISO": "urn:oid:", "UUID": "urn:uuid:", "GUID": "urn:uuid:"}.get(kind.upper())
     if prefix:
-        return {"system": "urn:ietf:rfc:3986", "value": prefix + text}
+        return {"system": "urn:ietf:rfc:3986", "value": run.naming.urn(prefix + text)}
     found: dict[str, Any] = {"value": text}
     if kind:
         found["type"] = {"text": kind}
