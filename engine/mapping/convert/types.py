@@ -175,8 +175,8 @@ def location_chain(node: Node, _segment: Segment, run: Run) -> str | None:
             run.refuse(part, "the message says something else about the same Location elsewhere")
     described = plain(child(node, 9))
     if not parent and described:  # a place that is told in words alone
-        name: dict[str, Any] = {"resourceType": "Location", "name": described, "mode": "instance"}
-        parent, _ = run.make({**name, "identifier": []}, *key, "described", described)
+        told = {"resourceType": "Location", "name": described, "mode": "instance", "identifier": []}
+        parent, _ = run.make(told, *key, "described", described)
     if parent:
         place = run.made[parent]
         _place_details(node, place, run)
