@@ -28,10 +28,10 @@ from engine.hl7v2.ack import read_header
 from engine.hl7v2.tree import Message
 from engine.keys import patient_key
 from engine.mapping.canonical import canonical
-from engine.mapping.clearing import patch_entry
 from engine.mapping.complete import fill_required
 from engine.mapping.mapper import Mapped, Mapper
 from engine.mapping.provenance import Maker, assembler
+from engine.mapping.writing import as_written
 from engine.records import Envelope, Issue, Kind, Note, Outcome, Severity, Unmapped
 from engine.settings import Settings
 
@@ -95,7 +95,7 @@ class Pipeline:
             gone = {_name(resource) for resource, _, _ in completed} - emitted
             resources, more = without_dangling(resources, gone)
             issues += more
-        bundle = as_written(transaction(resources), message, profile, mapped)
+        bundle, unwritten = as_written(transaction(resources), message, profile, mapped)
         if lost or len(resources) < len(mapped.resources):
             lost += _vanished(message, mapped, bundle)
         named = mapped.patient if profile.patient_key == "patient" else None
@@ -106,7 +106,7 @@ class Pipeline:
             charset=message.charset,
             patient_key=patient_key(*named) if named else "",
             bundle=bundle,
-            issues=(*envelope.issues, *checked, *mapped.issues, *issues),
+            issues=(*envelope.issues, *checked, *mapped.issues, *issues, *unwritten),
             unmapped=(*mapped.unmapped, *lost),
             cleared=mapped.cleared,
             notes=self._notes(bundle, envelope, message, mapped),
@@ -188,38 +188,6 @@ class Pipeline:
             )
             for note in found
         )
-
-
-_CREATES = frozenset({"A01", "A04", "A05", "A14", "A28"})
-"""Events that tell of a patient or visit from the beginning; every other ADT event is an update."""
-_ABOUT_THE_PATIENT = frozenset(
-    {"Patient", "Encounter", "RelatedPerson", "Account", "AllergyIntolerance", "Condition"}
-)
-_BYSTANDERS = frozenset({"Patient", "Encounter"})
-"""What a message that is no ADT tells only in passing: it must not overwrite what ADT told."""
-
-
-def as_written(
-    bundle: dict[str, Any], message: Message, profile: FeedProfile, mapped: Mapped
-) -> dict[str, Any]:
-    """How each entry is to be written, by the feed's update policy (docs/decisions/0009)."""
-    if profile.update_policy == "snapshot":
-        return bundle
-    is_adt = message.code == "ADT"
-    is_update = is_adt and message.trigger not in _CREATES
-    for index, entry in enumerate(bundle.get("entry", ())):
-        resource, url = entry["resource"], entry["request"]["url"]
-        kind = resource["resourceType"]
-        nulls = mapped.clearing.get(url, ())
-        if message.trigger == "A37" and kind == "Patient" and profile.update_policy == "merge":
-            nulls = (*nulls, "Patient.link")  # unlinked: a PUT without the link says so, a patch must
-        merging = nulls or (profile.update_policy == "merge" and kind in _ABOUT_THE_PATIENT)
-        if is_update and merging and kind in _ABOUT_THE_PATIENT:
-            bundle["entry"][index] = patch_entry(resource, nulls)
-        elif not is_adt and kind in _BYSTANDERS:
-            # RFC 9110 §13.1.2: with "*" an update creates and never overwrites.
-            entry["request"]["ifNoneMatch"] = "*"
-    return bundle
 
 
 def _name(resource: dict[str, Any]) -> str:

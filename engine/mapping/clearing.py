@@ -9,6 +9,7 @@ receivers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -22,38 +23,141 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 _UNTOUCHED = frozenset({"resourceType", "id", "meta", "text", "contained", "implicitRules", "language"})
+_NARROWED = frozenset({"Extension", "Identifier", "ContactPoint"})
+"""Types whose items are replaced one by one, by what tells them apart."""
+_NESTED = re.compile(r"(.*\.extension\.where\(url = '[^']*')\)\.extension\.where\(")
+_BY_ROLE = frozenset({"Encounter.participant", "Coverage.class", "Coverage.costToBeneficiary"})
+"""Backbone elements whose items are told apart by the code of their type."""
+_TEMPORARY = "http://hl7.org/fhir/StructureDefinition/subject-locationClassification"
+"""What a temporary place of a visit bears beside its status."""
+_LABEL = re.compile(r"\[[^\]]*\]$")
 _FHIRPATH_QUOTE = str.maketrans({"\\": "\\\\", "'": "\\'"})
 
 
 def cleared_paths(table: SegmentTable, type_name: str, number: int) -> list[str]:
-    """FHIRPaths that a null in field ``number`` clears; [] when the tables can't tell one element from its like."""
-    paths: list[str] = []
-    for rule in table.rules:
-        if rule.field != number or rule.convert is None:
-            continue
-        path = _path(table, rule, type_name)
-        if path is not None and path not in paths:
-            paths.append(path)
-    return paths
+    """FHIRPaths that a null in field ``number`` clears; [] when the tables can't tell one element from its like.
+
+    A path goes as deep as it must to hold nothing of another field: the county of an address, not the address.
+    """
+    rules = _rules_of(table, number)
+    if not rules or _path(table, rules[0], type_name) is None:
+        return []
+    paths = [path for rule in rules if (path := _path(table, rule, type_name)) is not None]
+    # An extension whose last part has gone is none any more (ext-1).
+    hollow = [f"{match[1]} and extension.empty())" for path in paths if (match := _NESTED.match(path))]
+    return list(dict.fromkeys([*paths, *hollow]))
+
+
+def replaced_elements(table: SegmentTable, type_name: str, number: int, *, part: bool) -> list[str]:
+    """Elements that a field writes into and that a patch sets anew, if the message holds them at all.
+
+    Args:
+        table, type_name, number: as for :func:`cleared_paths`.
+        part: the null is in a part of a value: then also those count whose items are replaced one by one.
+    """
+    known = schema.elements(type_name)
+    names = {rule.target.steps[0].name for rule in _rules_of(table, number) if rule.target.steps}
+    return sorted(n for n in names if n in known and (part or known[n].types[0] not in _NARROWED))
+
+
+def _rules_of(table: SegmentTable, number: int) -> list[Rule]:
+    return [rule for rule in table.rules if rule.field == number and rule.convert is not None]
 
 
 def _path(table: SegmentTable, rule: Rule, type_name: str) -> str | None:
-    """Path of what a rule writes, narrowed where several rules write into one array."""
+    """Path of what a rule writes, narrowed where several rules write into one array; None if that can't be told."""
     path, holder = type_name, type_name
     for step in rule.target.steps:
         if step.url:
-            return f"{path}.extension.where(url = '{_quoted(step.url)}')"
-        name = step.name.lstrip("_")
-        element = schema.elements(holder)[name]
-        holder = element.content or element.types[0]
-        path += f".{element.choice or name}"
-        if not step.many:
-            continue
-        selector = _by_defaults(rule) or _by_neighbours(table, step.key)
-        if selector:
-            return f"{path}.where({selector})"
-        return None if _others_write(table, rule.field, name, step.key) else path
+            if _owned_before(table, rule):
+                return None
+            path, holder = f"{path}.extension.where(url = '{_quoted(step.url)}')", "Extension"
+        else:
+            name = step.name.lstrip("_")
+            element = schema.elements(holder)[name]
+            holder = element.content or element.types[0]
+            path += f".{element.choice or name}"
+            if step.many:
+                selector = _selector_of(table, rule, step.key)
+                if selector is None:
+                    return None
+                path += selector
+        if step.many and (not _shared(table, rule, step.key) or _needed(rule, step.key, holder)):
+            return path  # the whole item is this field's, or is nothing without it
     return path
+
+
+def _shared(table: SegmentTable, rule: Rule, key: str) -> bool:
+    """Whether other fields write other parts of the item that a path with labels leads to."""
+    return any(
+        other.field != rule.field
+        and other.convert is not None
+        and other.target.text != rule.target.text
+        and _below(other.target.text, key)
+        for other in table.rules
+    )
+
+
+def _needed(rule: Rule, key: str, holder: str) -> bool:
+    """Whether the part that a rule writes is one that its item must have."""
+    part = rule.target.text.removeprefix(key).lstrip(".").partition(".")[0].partition("[")[0]
+    element = schema.elements(holder).get(part) if part and holder != "Extension" else None
+    return element is not None and element.min > 0
+
+
+def _below(target: str, key: str) -> bool:
+    return target == key or target.startswith(f"{key}.")
+
+
+def _owned_before(table: SegmentTable, rule: Rule) -> bool:
+    """Whether an earlier field writes to the very place, of which this one is only the understudy."""
+    for other in table.rules:
+        if other is rule:
+            return False
+        if other.field not in {0, rule.field} and other.target.text == rule.target.text:
+            return True
+    return False
+
+
+def _selector_of(table: SegmentTable, rule: Rule, key: str) -> str | None:
+    """What tells a rule's items of an array from those of other fields: "" if there are none, None if nothing does."""
+    if rule.target.text == key and (own := _by_defaults(rule)):
+        return f".where({own})"
+    array = _unlabelled(key)
+    mine = _marks(table, key)
+    tests = list(mine)
+    others = {
+        step.key: other
+        for other in table.rules
+        for step in other.target.steps
+        if step.many
+        and step.key != key
+        and other.convert is not None
+        and other.field != rule.field
+        and _unlabelled(step.key) == array
+    }
+    plain = rule.target.text == key == array
+    if plain and any(
+        other.target.text == key and other.field != rule.field and other.convert is not None
+        for other in table.rules
+    ):
+        return None
+    for label, other in others.items():
+        theirs = _marks(table, label)
+        if not theirs and other.target.text == label and (default := _by_defaults(other)):
+            theirs = {default: f"({default}).not()"}
+        if not mine.keys() <= theirs.keys():
+            continue
+        extra = [negation for mark, negation in theirs.items() if mark not in mine]
+        if not extra:
+            return None
+        tests.append(extra[0])
+    return f".where({' and '.join(dict.fromkeys(tests))})" if tests else ""
+
+
+def _unlabelled(key: str) -> str:
+    """``location[now]`` as ``location``."""
+    return _LABEL.sub("", key)
 
 
 def _by_defaults(rule: Rule) -> str:
@@ -65,32 +169,31 @@ def _by_defaults(rule: Rule) -> str:
     return f"{name.strip()} = '{_quoted(value.strip())}'"
 
 
-def _by_neighbours(table: SegmentTable, key: str) -> str:
-    """A fixed coding or code that another row writes into the same item tells it from its like."""
-    if "[" not in key:
-        return ""
-    for other in table.rules:
-        if other.convert is not None or other.placeholders or not other.line["target"].startswith(f"{key}."):
+def _marks(table: SegmentTable, key: str) -> dict[str, str]:
+    """Fixed values that rows write into an item: tests that it passes, each with the test that others pass."""
+    found: dict[str, str] = {}
+    names: set[str] = set()
+    for other in table.rules if "[" in key else ():
+        target = other.target.text
+        if other.convert is not None or other.placeholders or not target.startswith(f"{key}."):
             continue
-        name = other.line["target"].removeprefix(f"{key}.")
-        fixed = other.fixed
-        if isinstance(fixed, dict):
+        name, fixed = target.removeprefix(f"{key}."), other.fixed
+        if name in names:
+            continue  # a second value for other circumstances
+        names.add(name)
+        if name.startswith("extension("):
+            url = next(step.url for step in other.target.steps if step.url)
+            test = f"extension.where(url = '{_quoted(url)}')"
+        elif isinstance(fixed, dict):
             coding = fixed["coding"][0] if "coding" in fixed else fixed
-            return f"{name}.coding.where(code = '{_quoted(coding['code'])}').exists()"
-        if isinstance(fixed, str) and "." not in name and name != "system":
-            return f"{name} = '{_quoted(fixed)}'"
-    return ""
-
-
-def _others_write(table: SegmentTable, number: int, element: str, key: str) -> bool:
-    """Whether other fields write other items of the same array, so that clearing all of it would clear theirs."""
-    for other in table.rules:
-        first = other.target.steps[0] if other.target.steps else None
-        if first is None or other.field == number or first.name != element:
+            test = f"{name}.coding.where(code = '{_quoted(coding['code'])}')"
+        elif isinstance(fixed, str) and "." not in name and name != "system":
+            found[f"{name} = '{_quoted(fixed)}'"] = f"({name} = '{_quoted(fixed)}').not()"
             continue
-        if "[" not in key or first.key != key:
-            return True
-    return False
+        else:
+            continue
+        found[f"{test}.exists()"] = f"{test}.empty()"
+    return found
 
 
 def _quoted(text: str) -> str:
@@ -142,7 +245,19 @@ def _selector(type_name: str, item: Any) -> str:
         return f".where(system = '{_quoted(item['system'])}')"
     if type_name == "ContactPoint":
         return f".where(use = '{_quoted(item['use'])}')" if "use" in item else ".where(use.empty())"
+    if type_name in _BY_ROLE and (codes := list(_codes(item.get("type")))):
+        return f".where(type.coding.where(code = '{_quoted(codes[0])}').exists())"
+    if type_name == "Encounter.location" and "status" in item:
+        kept = any(e["url"] == _TEMPORARY for e in item.get("extension", ()))
+        temporary = f"extension.where(url = '{_TEMPORARY}').{'exists' if kept else 'empty'}()"
+        return f".where(status = '{_quoted(item['status'])}' and {temporary})"
     return ""
+
+
+def _codes(concepts: Any) -> Iterator[str]:
+    """Codes of a CodeableConcept, or of several."""
+    for concept in concepts if isinstance(concepts, list) else [concepts] if concepts else []:
+        yield from (coding["code"] for coding in concept.get("coding", ()) if "code" in coding)
 
 
 def _operation(what: str, path: str, name: str = "", value: Json | None = None) -> Json:

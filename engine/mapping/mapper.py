@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from engine.feeds import FeedProfile
 from engine.hl7v2.structure import Group, group_segments
-from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment
-from engine.mapping.clearing import cleared_paths
+from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment, valued
+from engine.mapping.clearing import cleared_paths, replaced_elements
 from engine.mapping.codes import Systems
 from engine.mapping.compiler import Compiler, Link, MessageRule
 from engine.mapping.convert import finish_texts
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, merge
-from engine.mapping.run import Instance, Run
+from engine.mapping.run import Instance, Null, Run
 from engine.mapping.tables import Folder, builtin, load
-from engine.records import Issue, Severity, Unmapped
+from engine.records import Issue, Unmapped
+
+
+@dataclass(frozen=True, slots=True)
+class Nulled:
+    """An explicit null in one of the resources that its field goes to.
+
+    Attributes:
+        location: of the null.
+        reference: of the resource; "" if the message makes none.
+        paths: FHIRPaths that it clears.
+        carried: whether a patch of the resource clears it, by these paths or by what it sets anew.
+        mapped: whether a rule asks for the field at all.
+    """
+
+    location: str
+    reference: str
+    paths: tuple[str, ...]
+    carried: bool
+    mapped: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +50,8 @@ class Mapped:
         issues: findings of structure and mapping.
         unmapped: every valued leaf that reached no element, with the reason.
         cleared: locations of explicit nulls.
-        clearing: reference of a resource -> FHIRPaths that its explicit nulls clear.
+        nulls: explicit nulls, once for each resource that their field goes to.
+        momentary: references of resources that no earlier message can have told of.
         leaves: number of valued leaves, nulls left out.
         codes, unknown_codes: (table, code) looked up, and the part no table knew.
         structure: message structure used.
@@ -43,7 +63,8 @@ class Mapped:
     issues: tuple[Issue, ...]
     unmapped: tuple[Unmapped, ...]
     cleared: tuple[str, ...]
-    clearing: Mapping[str, tuple[str, ...]]
+    nulls: tuple[Nulled, ...]
+    momentary: frozenset[str]
     leaves: int
     codes: tuple[tuple[str, str], ...]
     unknown_codes: tuple[tuple[str, str], ...]
@@ -102,7 +123,6 @@ class Mapper:
         for instance, segment, links, items in run.links:
             self._link(run, instance, segment, links, items)
         unmapped, cleared, count = _report(run)
-        clearing = _clearing(run)
         return Mapped(
             tuple(_once(run)),
             run.made_by | {_reference(i): _location(i.segment) for i in run.instances},
@@ -110,7 +130,8 @@ class Mapper:
             (*message.issues, *structured.issues, *run.issues),
             unmapped,
             cleared,
-            clearing,
+            tuple(_nulled(run)),
+            frozenset(_reference(i) for i in run.instances if i.momentary),
             count,
             tuple(run.codes),
             tuple(run.unknown_codes),
@@ -186,9 +207,8 @@ class Mapper:
             run.links.append((instance, segment, rule.links, items))
         if NULL in segment.raw:
             for number in rule.table.fields:
-                if number < len(segment.fields) and segment.fields[number] == NULL:
-                    paths = cleared_paths(rule.table, rule.resource, number)
-                    run.nulls.append((instance, segment, number, paths))
+                if number < len(segment.fields) and NULL in segment.fields[number]:
+                    run.nulls += _nulls(rule, instance, segment, number)
 
     @staticmethod
     def _finish_texts(run: Run) -> None:
@@ -254,25 +274,52 @@ def _once(run: Run) -> list[dict[str, Any]]:
     return list(resources.values())
 
 
-def _clearing(run: Run) -> dict[str, tuple[str, ...]]:
-    """What explicit nulls clear, by resource; a null that no element can be told for is reported."""
-    found: dict[str, tuple[str, ...]] = {}
-    for instance, segment, number, paths in run.nulls:
-        if paths and instance.placed:
-            reference = _reference(instance)
-            found[reference] = (*found.get(reference, ()), *paths)
-        else:
-            location = f"{segment.id}[{segment.occurrence}]-{number}"
-            run.issues.append(
-                Issue(
-                    Severity.WARNING,
-                    "null-not-carried",
-                    location,
-                    "The explicit null clears nothing that one FHIR element could be named for",
-                    "Clear the value at the receiver by hand, or map the field in an overlay.",
-                )
-            )
-    return found
+def _nulls(rule: MessageRule, instance: Instance, segment: Segment, number: int) -> Iterator[Null]:
+    """The explicit null of a field, or of parts of it, in one of the resources that the field goes to."""
+    assert rule.table is not None
+    located = [(place, leaf.text) for place, leaf in segment.field_leaves(number) if leaf.text]
+    nulls = [place for place, text in located if text == NULL]
+    if not nulls:
+        return
+    field = f"{_location(segment)}-{number}"
+    whole = replaced_elements(rule.table, rule.resource, number, part=False)
+    if len(nulls) == len(located) and (nulls[0] == field or nulls[0].endswith(("[1]", "[1].1", "[1].1.1"))):
+        # All there is, from the first part on: some write "" into each component.
+        yield Null(instance, field, cleared_paths(rule.table, rule.resource, number), whole)
+        return
+    parts = replaced_elements(rule.table, rule.resource, number, part=True)
+    repetitions = segment.repetitions(number)
+    for place in nulls:
+        index = int(place.removeprefix(f"{field}[").partition("]")[0]) if place.startswith(f"{field}[") else 1
+        yield Null(instance, place, [], parts if valued(repetitions[index - 1]) else whole)
+
+
+def _nulled(run: Run) -> Iterator[Nulled]:
+    for null in run.nulls:
+        placed = null.instance.placed > 0
+        # A null in a part of a field, or in one repetition, is carried by the other values, which replace the element.
+        replaced = placed and any(name in null.instance.resource for name in null.elements)
+        yield Nulled(
+            null.location,
+            _reference(null.instance) if placed else "",
+            tuple(null.paths),
+            carried=bool(null.paths) or replaced,
+        )
+    for location in _unmapped_nulls(run):
+        yield Nulled(location, "", (), carried=False, mapped=False)
+
+
+def _unmapped_nulls(run: Run) -> Iterator[str]:
+    """Fields with explicit nulls that no table of their segment asks for, nor leaves out on purpose."""
+    for segment, _ in run.structured.placed:
+        if NULL not in segment.raw:
+            continue
+        asked = {number for table in run.ran.get(id(segment), ()) for number in table.fields}
+        for number in segment.valued_fields():
+            if number in asked or (segment.id, number) in run.mapper.ignored:
+                continue
+            if any(leaf.text == NULL for _, leaf in segment.field_leaves(number)):
+                yield f"{_location(segment)}-{number}"
 
 
 def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:

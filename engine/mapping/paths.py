@@ -120,6 +120,8 @@ class Target(NamedTuple):
                 item = {"url": step.url} if step.url else {}
                 holder.setdefault(step.name, []).append(item)
                 items[key] = item
+            # What is below an item that is there may be made: a fixed extension of a labelled item.
+            create = create or "[" in step.key
             holder = item
         return holder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.feeds import FeedProfile
 from engine.hl7v2.structure import UNBOUNDED, Group, Structured
@@ -41,6 +41,7 @@ class Instance:
         texts: lines collected from several segments, by the element that they become.
         leaves: what was used to make it, kept for ``shared`` instances only.
         items: labelled items that several segments write into, by what they share.
+        momentary: its id is made of the message's content, so that no earlier message can have told of it.
     """
 
     name: str
@@ -54,6 +55,21 @@ class Instance:
     leaves: list[Leaf] = field(default_factory=list)
     items: dict[str, Items] = field(default_factory=dict)
     id: str = ""
+    momentary: bool = False
+
+
+class Null(NamedTuple):
+    """An explicit null of a field.
+
+    Attributes:
+        paths: FHIRPaths that it clears.
+        elements: elements of the resource that a patch sets anew, and so clears it, if the message holds them.
+    """
+
+    instance: Instance
+    location: str
+    paths: list[str]
+    elements: list[str]
 
 
 class Run:
@@ -73,8 +89,8 @@ class Run:
         self.instances: list[Instance] = []
         self.by_name: dict[str, list[Instance]] = {}
         self.by_segment: dict[int, list[Instance]] = {}
-        self.nulls: list[tuple[Instance, Segment, int, list[str]]] = []
-        """Explicit nulls of whole fields: the FHIRPaths that each clears."""
+        self.nulls: list[Null] = []
+        """Explicit nulls, and what each clears."""
         self.made: dict[str, dict[str, Any]] = {}
         """Resources made for references (practitioners, places), by reference."""
         self.made_by: dict[str, str] = {}
@@ -96,6 +112,8 @@ class Run:
         self._group_of = {id(segment): group for segment, group in structured.placed}
         self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
         self._message_key = ""
+        self._momentary = False
+        """Whether the id being made hangs on the message's content."""
         self._known: dict[tuple[str, Getter], dict[str, list[Instance]]] = {}
         """Instances by what their segment says in one place, as links ask for it."""
 
@@ -349,7 +367,10 @@ class Run:
         """Id of an instance by the id rule of its message rule; other instances' ids are made on the way."""
         if not instance.id:
             resource_type = instance.resource["resourceType"]
+            outer, self._momentary = self._momentary, False
             instance.id = resource_id(resource_type, *self._key_of(instance))
+            instance.momentary, self._momentary = self._momentary, outer
+        self._momentary = self._momentary or instance.momentary
         return instance.id
 
     def renumber(self, instance: Instance, count: int) -> None:
@@ -373,9 +394,11 @@ class Run:
 
     def _key_of(self, instance: Instance) -> tuple[str, ...]:
         for alternative in instance.rule.id_rule:
+            self._momentary = False
             parts = [part(instance, self) for part in alternative]
             if all(parts):
                 return tuple(p for p in parts if p)
+        self._momentary = True
         return (self.message_key, instance.name, str(instance.order))
 
     @property
