@@ -169,7 +169,7 @@ def _declared(
         if default.startswith("iso8859-") and (match := _C1.search(payload)):
             windows = _OF_WINDOWS.get(default, fallback)
             reason = (
-                f"byte {match.start()} is a control character there and a letter or sign in sets of Windows"
+                f"byte {match.start()} is a control character there and a letter or sign in Windows' sets"
             )
             return _contradicted(payload, label, policy, windows, issues, reason=reason, offset=match.start())
     for candidate in _WIDER.get(default, (default,)):

@@ -23,16 +23,10 @@ from engine.hl7v2.finding import (
     at_field,
     at_segment,
 )
+from engine.hl7v2.groups import Group, Structured
 from engine.hl7v2.message_profile import MessageProfile
-from engine.hl7v2.structure import (
-    Group,
-    Spec,
-    Structured,
-    group_segments,
-    is_version,
-    load,
-    structure_name,
-)
+from engine.hl7v2.structure import group_segments
+from engine.hl7v2.structures import Spec, is_version, load, structure_name
 from engine.hl7v2.tree import Message, Segment
 
 __all__ = ["Finding", "check"]

@@ -11,7 +11,7 @@ from engine.hl7v2.datetimes import parse_clock, parse_moment
 from engine.hl7v2.definitions import Reference, data_type, in_table, table
 from engine.hl7v2.delimiters import HEADERS
 from engine.hl7v2.finding import CARDINALITY, DATA_TYPE, REQUIRED, TABLE, TOO_LONG, Finding, at_field
-from engine.hl7v2.structure import UNBOUNDED
+from engine.hl7v2.structures import UNBOUNDED
 from engine.hl7v2.tree import NULL, Leaf, Node, Segment, child, first_leaf, leaves, valued
 
 _UTC = ZoneInfo("UTC")

@@ -9,7 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
-from engine.hl7v2.structure import module_of
+from engine.hl7v2.structures import module_of
 
 Reference = Any
 """hl7apy's form of a definition; of a field: ``(kind, parts, data type, name, table, length)``."""

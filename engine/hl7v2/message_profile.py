@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from engine.hl7v2.structure import UNBOUNDED, Spec, compile_structure
+from engine.hl7v2.structures import UNBOUNDED, Spec, compile_structure
 
 Reference = Any
 """hl7apy's form of a definition: ``(kind, children, data type, name, table, length)``, the last four for fields only."""

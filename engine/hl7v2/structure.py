@@ -6,231 +6,41 @@ required segments out, put them in another order and add their own, so that a st
 This one never does. Each segment is placed by the first rule that fits:
 
 1. where the definition allows it next, going outward from the innermost open group;
-2. in a group seen before that still has room for it (out of order);
+2. out of order, in a group seen before that still has room for it; or in a new one within a group that is open;
 3. in a new group that should have begun with another segment (that one is missing);
 4. in the nearest group that knows it, beyond the number allowed;
 5. beside the segment before it (unknown to the structure, and every Z segment).
 
-Rules 2 to 5 are reported. NTE is special: it comments on the segment before it, wherever that stands.
+Rules 2 to 5 are reported. What rules 2 and 4 place stands beside the way: the segments behind it go on where the
+message was, so that a visit between an order and its results takes none of them away. NTE is special: it comments on
+the segment before it, wherever that stands; so do PRT and ROL where the definition does not want them.
 """
 
 from __future__ import annotations
 
 import heapq
-import importlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cache
 from itertools import chain, islice
-from typing import Any
 
+from engine.hl7v2.groups import Group, Structured
+from engine.hl7v2.structures import (
+    FALLBACK_VERSIONS,
+    UNBOUNDED,
+    Spec,
+    has,
+    load,
+    structure_name,
+    version_issue,
+)
 from engine.hl7v2.tree import Message, Segment
 from engine.records import Issue, Severity
 
-_MODULES = {
-    "2.1": "v2_1",
-    "2.2": "v2_2",
-    "2.3": "v2_3",
-    "2.3.1": "v2_3_1",
-    "2.4": "v2_4",
-    "2.5": "v2_5",
-    "2.5.1": "v2_5_1",
-    "2.6": "v2_6",
-    "2.7": "v2_7",
-    "2.7.1": "v2_7",
-    "2.8": "v2_8",
-    "2.8.1": "v2_8_1",
-    "2.8.2": "v2_8_2",
-    "2.9": "v2_8_2",
-}
-_FALLBACK_VERSIONS = ("2.5.1", "2.8.2")
-
-# HL7 table 0354, message structure: structure -> trigger events that use it.
-_EVENTS: dict[str, dict[str, str]] = {
-    "ADT": {
-        "ADT_A01": "A01 A04 A08 A13",
-        "ADT_A02": "A02",
-        "ADT_A03": "A03",
-        "ADT_A05": "A05 A14 A28 A31",
-        "ADT_A06": "A06 A07",
-        "ADT_A09": "A09 A10 A11",
-        "ADT_A12": "A12",
-        "ADT_A15": "A15",
-        "ADT_A16": "A16",
-        "ADT_A17": "A17",
-        "ADT_A18": "A18",
-        "ADT_A20": "A20",
-        "ADT_A21": "A21 A22 A23 A25 A26 A27 A29 A32 A33",
-        "ADT_A24": "A24",
-        "ADT_A30": "A30 A34 A35 A36 A46 A47 A48 A49",
-        "ADT_A37": "A37",
-        "ADT_A38": "A38",
-        "ADT_A39": "A39 A40 A41 A42",
-        "ADT_A43": "A43",
-        "ADT_A44": "A44",
-        "ADT_A45": "A45",
-        "ADT_A50": "A50 A51",
-        "ADT_A52": "A52 A53",
-        "ADT_A54": "A54 A55",
-        "ADT_A60": "A60",
-        "ADT_A61": "A61 A62",
-    },
-    "ORU": {"ORU_R01": "R01 R40", "ORU_R30": "R30 R31 R32"},
-    "MDM": {"MDM_T01": "T01 T03 T05 T07 T09 T11", "MDM_T02": "T02 T04 T06 T08 T10"},
-    "SIU": {"SIU_S12": " ".join(f"S{n}" for n in range(12, 28))},
-    "RDE": {"RDE_O11": "O11 O25"},
-    "REF": {"REF_I12": "I12 I13 I14 I15"},
-    "PPR": {"PPR_PC1": "PC1 PC2 PC3"},
-    "OUL": {"OUL_R21": "R21", "OUL_R22": "R22", "OUL_R23": "R23", "OUL_R24": "R24"},
-}
-_BY_EVENT = {
-    (code, trigger): structure
-    for code, table in _EVENTS.items()
-    for structure, triggers in table.items()
-    for trigger in triggers.split()
-}
-# When neither MSH-9.3 nor the event is known: the most common structure of the message code.
-_BY_CODE = {
-    "ADT": "ADT_A01",
-    "ORU": "ORU_R01",
-    "ORM": "ORM_O01",
-    "MDM": "MDM_T02",
-    "SIU": "SIU_S12",
-    "OML": "OML_O21",
-    "OMG": "OMG_O19",
-    "RDE": "RDE_O11",
-    "RDS": "RDS_O13",
-    "RAS": "RAS_O17",
-    "RGV": "RGV_O15",
-    "OMP": "OMP_O09",
-    "VXU": "VXU_V04",
-    "DFT": "DFT_P03",
-    "BAR": "BAR_P01",
-    "PPR": "PPR_PC1",
-    "REF": "REF_I12",
-    "OUL": "OUL_R22",
-    "MFN": "MFN_M02",
-    "ACK": "ACK",
-}
-_ANY = "ORU_R01"
-"""Structure of last resort: it has a patient, a visit, orders and results, which is what most hold."""
-
-UNBOUNDED = -1
 _NEW_ORDERS = frozenset({"NW", "RO", "XO", "CA", "DC", "HD", "RL"})
 """Order control codes (table 0119) that no earlier result bears."""
+_ABOUT_THE_LAST = frozenset({"PRT", "ROL"})
+"""Who took part in what the segment before tells."""
 _LOOK_BACK = 64
 """Groups searched for the place of a segment that stands out of order."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Spec:
-    """A segment or group of a message structure.
-
-    Attributes:
-        name: segment id, or group name without the structure's prefix (``ORDER_OBSERVATION``).
-        minimum, maximum: cardinality; -1 is unbounded.
-        children: empty for a segment.
-        choice: whether only one of the children is meant.
-        first: segment ids that can open it.
-        within: all segment ids below it.
-    """
-
-    name: str
-    minimum: int
-    maximum: int
-    children: tuple[Spec, ...] = ()
-    choice: bool = False
-    first: frozenset[str] = frozenset()
-    within: frozenset[str] = frozenset()
-
-    @property
-    def is_group(self) -> bool:
-        return bool(self.children)
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """An instance of a group, in a tree; the root is the message.
-
-    Attributes:
-        items: segments and groups in the order received.
-    """
-
-    spec: Spec
-    parent: Group | None = None
-    items: list[Segment | Group] = field(default_factory=list)
-    position: int = -1
-    counts: dict[int, int] = field(default_factory=dict)
-    opened: dict[int, list[Group]] = field(default_factory=dict)
-    """The groups directly in this one, by the number of the child in the definition."""
-    serial: int = 0
-    """The how manieth group of the message this is."""
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    def segments(self) -> Iterator[Segment]:
-        """Segments directly in this group."""
-        return (item for item in self.items if isinstance(item, Segment))
-
-    def groups(self) -> Iterator[Group]:
-        """Groups directly in this group."""
-        return (item for item in self.items if isinstance(item, Group))
-
-    def path(self) -> str:
-        """Names from the outermost group inward, joined with dots; "" for the root."""
-        names: list[str] = []
-        group: Group | None = self
-        while group is not None and group.parent is not None:
-            names.append(group.spec.name)
-            group = group.parent
-        return ".".join(reversed(names))
-
-
-@dataclass(frozen=True, slots=True)
-class Structured:
-    """A message with its segments in groups.
-
-    Attributes:
-        structure: name of the message structure used, e.g. ``ORU_R01``.
-        version: version whose definition was used.
-        root: the group tree.
-        placed: (segment, its group) in the order received.
-        anchors: for each NTE its index in ``placed`` -> index of the segment it comments on.
-        issues: what did not fit.
-    """
-
-    structure: str
-    version: str
-    root: Group
-    placed: tuple[tuple[Segment, Group], ...]
-    issues: tuple[Issue, ...]
-
-
-def structure_name(message: Message) -> tuple[str, str, Issue | None]:
-    """(structure, version to take it from, issue) for a message, by MSH-9 and MSH-12 (tables 0003, 0354)."""
-    version = message.version if message.version in _MODULES else ""
-    versions = [version, *_FALLBACK_VERSIONS] if version else list(_FALLBACK_VERSIONS)
-    code, trigger = message.code.upper(), message.trigger.upper()
-    declared = message.msh.text(9, 3).strip().upper()
-    candidates = [_BY_EVENT.get((code, trigger), ""), declared, f"{code}_{trigger}", code]
-    for name in candidates:
-        for candidate_version in versions:
-            if name and _has(candidate_version, name):
-                return name, candidate_version, None
-    name = _BY_CODE.get(code, _ANY)
-    for candidate_version in versions:
-        if _has(candidate_version, name):
-            break
-    issue = Issue(
-        Severity.WARNING,
-        "structure-unknown",
-        "MSH[1]-9",
-        f"No message structure is known for this message type; {name} was used to group its segments",
-        "Known segments are mapped all the same; check the unmapped list.",
-    )
-    return name, candidate_version, issue
 
 
 def group_segments(message: Message, spec: Spec | None = None) -> Structured:
@@ -247,100 +57,16 @@ def group_segments(message: Message, spec: Spec | None = None) -> Structured:
     ids = {s.id for s in message.segments if not s.id.startswith("Z")}
     if given is None and not ids <= spec.within:
         # A later version of the same structure may know what the declared one doesn't: take it if so.
-        for later in _FALLBACK_VERSIONS:
-            if later > version and _has(later, name):
+        for later in FALLBACK_VERSIONS:
+            if later > version and has(later, name):
                 candidate = load(later, name)
                 if len(ids - candidate.within) < len(ids - spec.within):
                     spec, version = candidate, later
     placer = _Placer(spec)
-    placer.issues += [found for found in (issue, _version_issue(message)) if found]
+    placer.issues += [found for found in (issue, version_issue(message)) if found]
     for segment in message.segments:
         placer.place(segment)
     return Structured(name, version, placer.root, tuple(placer.placed), tuple(placer.issues))
-
-
-def _version_issue(message: Message) -> Issue | None:
-    """An MSH-12 that no version has; one that is empty says nothing."""
-    if not message.version or message.version in _MODULES:
-        return None
-    return Issue(
-        Severity.WARNING,
-        "version-unknown",
-        "MSH[1]-12",
-        f"MSH-12 names no version of HL7 v2 that is known; the message was read as {_FALLBACK_VERSIONS[0]}",
-        "Ask the sender for a version of table 0104, such as 2.5.1.",
-    )
-
-
-@cache
-def load(version: str, structure: str) -> Spec:
-    """The definition of a message structure in a version. Raises KeyError when there is none."""
-    return compile_structure(structure, _messages(version)[structure])
-
-
-def compile_structure(structure: str, reference: Any) -> Spec:
-    """A message structure from hl7apy's form of it."""
-    return _compile(structure, reference, (1, 1), f"{structure}_")
-
-
-def _has(version: str, structure: str) -> bool:
-    return structure in _messages(version)
-
-
-@cache
-def structure_names() -> frozenset[str]:
-    """Names of the message structures of all versions."""
-    return frozenset(name for version in _MODULES for name in _messages(version))
-
-
-@cache
-def group_names(structure: str) -> frozenset[str]:
-    """Names of a structure's groups in all versions; the outermost is the structure itself."""
-    found: set[str] = set()
-    pending = [load(version, structure) for version in _MODULES if _has(version, structure)]
-    while pending:
-        spec = pending.pop()
-        if spec.is_group:
-            found.add(spec.name)
-            pending += spec.children
-    return frozenset(found)
-
-
-def is_version(text: str) -> bool:
-    """Whether MSH-12 names a version that is known."""
-    return text in _MODULES
-
-
-def module_of(version: str) -> str:
-    """hl7apy's package of a version that has a definition."""
-    return f"hl7apy.{_MODULES[version]}"
-
-
-@cache
-def _messages(version: str) -> dict[str, Any]:
-    module = importlib.import_module(f"{module_of(version)}.messages")
-    messages: dict[str, Any] = module.MESSAGES
-    return messages
-
-
-def _compile(name: str, reference: Any, cardinality: tuple[int, int], prefix: str) -> Spec:
-    kind, parts = reference[0], reference[1]
-    children: list[Spec] = []
-    for child_name, child_reference, child_cardinality, child_kind in parts:
-        if child_kind == "GRP":
-            children.append(_compile(child_name, child_reference, child_cardinality, prefix))
-        else:
-            one = frozenset({child_name})
-            low, high = child_cardinality
-            children.append(Spec(child_name, low, high, first=one, within=one))
-    choice = kind == "choice"
-    first: set[str] = set()
-    for child in children:
-        first |= child.first
-        if child.minimum > 0 and not choice:
-            break
-    within = frozenset().union(*(child.within for child in children)) if children else frozenset()
-    return Spec(name.removeprefix(prefix), *cardinality, tuple(children), choice, frozenset(first), within)
 
 
 class _Placer:
@@ -367,22 +93,35 @@ class _Placer:
         if segment.id == "ORC" and self._late_order(segment):
             self._report(segment, "segment-order", "The ORC stands behind the OBR of its own order")
             return
-        if self._expected(segment):
+        if segment.id in _ABOUT_THE_LAST and self._of_the_last(segment):
             return
-        if self._earlier(segment):
-            self._report(segment, "segment-order", "The segment stands out of order")
-            return
-        if self._opening(segment):
-            self._report(
-                segment,
-                "segment-missing",
-                "A segment that should open this segment's group is missing before it",
-            )
-            return
-        self._beyond(segment)
-        self._report(
-            segment, "segment-repeated", "The segment is repeated more often than the structure allows"
-        )
+        if not self._expected(segment):
+            self._otherwise(segment)
+
+    def _otherwise(self, segment: Segment) -> None:
+        """Rules 2 to 4."""
+        current = self.current
+        if segment.id in _ABOUT_THE_LAST:
+            self._next_to_last(segment)
+        elif not self._earlier(segment):
+            if self._opening(segment):
+                self._report(
+                    segment,
+                    "segment-missing",
+                    "A segment that should open this segment's group is missing before it",
+                )
+                return
+            if not self._earlier(segment, repeating=True):
+                self._beyond(segment)
+                self.current = current
+                self._report(
+                    segment,
+                    "segment-repeated",
+                    "The segment is repeated more often than the structure allows",
+                )
+                return
+        self.current = current
+        self._report(segment, "segment-order", "The segment stands out of order")
 
     def _report(self, segment: Segment, code: str, message: str) -> None:
         location = f"{segment.id}[{segment.occurrence}]"
@@ -404,6 +143,14 @@ class _Placer:
         group = self.placed[-1][1] if self.placed else self.root
         group.items.append(segment)
         self.placed.append((segment, group))
+
+    def _of_the_last(self, segment: Segment) -> bool:
+        """Behind a segment that stands beside the way: in its group, if the definition has it there."""
+        group = self.placed[-1][1] if self.placed else self.root
+        if group is self.current or all(child.name != segment.id for child in group.spec.children):
+            return False
+        self._next_to_last(segment)
+        return True
 
     def _late_order(self, segment: Segment) -> bool:
         """An ORC behind its OBR would open the next order: the order numbers tell that it is this one's."""
@@ -431,6 +178,8 @@ class _Placer:
             for index, child in enumerate(group.spec.children[: max(group.position, 0)]):
                 # A required segment that the sender wrote after an optional one (ORC before OBR in OUL).
                 if child.name == segment.id and child.minimum > 0 and not group.counts.get(index):
+                    if _has_results(group):
+                        break  # they were not this order's: results stand behind their order
                     self._add(group, index, segment)
                     return True
             group = group.parent
@@ -469,20 +218,27 @@ class _Placer:
                     self._add(group, index, segment)
                 return
 
-    def _earlier(self, segment: Segment) -> bool:
-        """Rule 2: in the nearest group already there, latest first, that still has room."""
+    def _earlier(self, segment: Segment, *, repeating: bool = False) -> bool:
+        """Rule 2: in a new group in an open one, else in the nearest group already there, latest first, that has room.
+
+        Where nothing else is left, groups that may repeat are opened in those already there.
+        """
         ancestor: Group | None = self.current
         while ancestor is not None:
+            for index, child in enumerate(ancestor.spec.children[: max(ancestor.position, 0)]):
+                if child.is_group and segment.id in child.first and _room(ancestor, index):
+                    self._open(ancestor, index, segment)
+                    return True
             for group in _near(ancestor, segment.id):
                 for index, child in enumerate(group.spec.children):
                     if segment.id not in child.first or not _room(group, index):
                         continue
-                    if child.is_group and child.maximum != 1:
-                        continue  # opening another repetition is rule 3's
-                    if child.is_group:
+                    if not child.is_group:
+                        self._add(group, index, segment)
+                    elif child.maximum == 1 or repeating:
                         self._open(group, index, segment)
                     else:
-                        self._add(group, index, segment)
+                        continue
                     return True
             ancestor = ancestor.parent
         return False
@@ -493,6 +249,8 @@ class _Placer:
         while group is not None:
             for index in range(max(group.position, 0), len(group.spec.children)):
                 child = group.spec.children[index]
+                if ("PID" in child.first and index in group.opened) or _is_next_order(child, segment):
+                    continue  # nothing but a PID begins another patient, no order is an earlier result unsaid
                 if child.is_group and segment.id in child.within and _room(group, index):
                     self._open(group, index, segment)
                     return True
@@ -523,6 +281,10 @@ def _is_next_order(child: Spec, segment: Segment) -> bool:
     if child.name == "PRIOR_RESULT":
         return segment.id != "ORC" or segment.text(1) != "PR"
     return child.name == "ORDER_PRIOR" and segment.id == "ORC" and segment.text(1) in _NEW_ORDERS
+
+
+def _has_results(group: Group) -> bool:
+    return any("OBX" in group.spec.children[index].first for index in group.opened)
 
 
 def _room(group: Group, index: int) -> bool:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.feeds import FeedProfile
-from engine.hl7v2.structure import Group, group_segments
+from engine.hl7v2.groups import Group
+from engine.hl7v2.structure import group_segments
 from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment, valued
 from engine.mapping.clearing import cleared_paths, replaced_elements
 from engine.mapping.codes import Systems

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.feeds import FeedProfile
-from engine.hl7v2.structure import UNBOUNDED, Group, Structured
+from engine.hl7v2.groups import Group, Structured
+from engine.hl7v2.structures import UNBOUNDED
 from engine.hl7v2.tree import EMPTY, Leaf, Message, Node, Segment, leaves
 from engine.keys import resource_id
 from engine.mapping.expressions import Getter, text_of

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from engine.hl7v2.structure import module_of
+from engine.hl7v2.structures import module_of
 from engine.mapping.expressions import ExpressionError, Ref, parse_ref
 from engine.mapping.tables import Line, Table, TableSet
 

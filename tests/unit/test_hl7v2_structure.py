@@ -131,3 +131,114 @@ def test_unknown_type_still_groups_and_says_so():
     s = grouped("ZZZ^Z01", "2.5.1", "PID|1", "PV1|1", "OBR|1", "OBX|1")
     assert [i.code for i in s.issues] == ["structure-unknown"]
     assert len(s.placed) == 5
+
+
+@pytest.mark.parametrize("between", ["PV1|1|I", "NK1|1", "PD1||a", "TQ1|1"])
+@pytest.mark.parametrize("visit", [True, False])
+@pytest.mark.parametrize("version", ["2.3", "2.5.1", "2.8.2"])
+def test_what_stands_between_an_order_and_its_results_takes_none_away(between, visit, version):
+    """A visit, a relative or a timing among the results: those behind it still are results of the order before."""
+    start = ("PID|1", "PV1|1|O") if visit else ("PID|1",)
+    s = grouped("ORU^R01", version, *start, "OBR|1", "OBX|1", between, "OBX|2", "NTE|1")
+    results = [g for segment, g in s.placed if segment.id == "OBX"]
+    assert {x.id for x in results[0].parent.segments()} >= {"OBR"}
+    assert results[1].parent is results[0].parent
+    assert s.placed[-1][1] is results[1]
+    assert len([g for g in s.root.groups() if g.name in {"PATIENT_RESULT", "RESPONSE"}]) == 1
+
+
+def test_a_timing_behind_its_results_opens_no_order_of_its_own():
+    """TQ1 belongs before OBX; behind it, it is the same order's all the same."""
+    s = grouped("ORU^R01", "2.5.1", "PID|1", "ORC|RE", "OBR|1", "OBX|1", "TQ1|1", "OBX|2")
+    assert len({id(g) for seg, g in s.placed if g.name == "ORDER_OBSERVATION"}) == 1
+    assert [(i.code, i.location) for i in s.issues] == [("segment-order", "TQ1[1]")]
+
+
+def test_services_behind_their_place_belong_to_the_resources_before():
+    """Schedulers write AIL before AIS: both are of one RGS."""
+    s = grouped("SIU^S12", "2.4", "SCH|1", "PID|1", "RGS|1", "AIL|1", "AIS|1", "RGS|2", "AIS|1")
+    assert [p.split(":")[0] for p in paths(s)[3:5]] == ["RESOURCES.LOCATION_RESOURCE", "RESOURCES.SERVICE"]
+    assert len({id(g) for _, g in s.placed if g.name == "RESOURCES"}) == 2
+
+
+def test_results_before_the_first_order_are_not_given_to_it():
+    """What is told of the patient before any OBR is no result of the order behind it."""
+    s = grouped("ORU^R01", "2.5.1", "PID|1", "OBX|1", "OBR|1", "OBX|2")
+    first, second = (g.parent for segment, g in s.placed if segment.id == "OBX")
+    assert first is not second
+    assert [x.id for x in second.segments()] == ["OBR"]
+
+
+def test_a_second_request_is_no_earlier_result():
+    """OML: an OBR without ORC begins the next order. Taken as PRIOR_RESULT, it would be no order at all."""
+    for version in ("2.5.1", "2.8.2"):
+        s = grouped("OML^O21", version, "PID|1", "ORC|NW", "OBR|1", "OBR|2", "PRT|1", "OBX|1", "SPM|1")
+        assert all("PRIOR" not in g.path() for _, g in s.placed)
+        assert (
+            len(
+                {id(g) for _, g in s.placed if g.name == "ORDER"}
+                | {id(g.parent) for _, g in s.placed if g.name == "OBSERVATION_REQUEST"}
+            )
+            == 2
+        )
+
+
+@pytest.mark.parametrize(
+    ("kind", "segments", "about"),
+    [
+        ("ORU^R01", ("OBR|1", "OBX|1", "SPM|1", "PRT|1"), "SPM"),
+        ("ADT^A01", ("PV1|1", "IN1|1", "PR1|1", "ROL|1"), "PR1"),
+    ],
+)
+def test_who_took_part_is_told_of_the_segment_before(kind, segments, about):
+    """PRT and ROL behind a segment out of its place go with it, not with another one that could have them."""
+    s = grouped(kind, "2.8.2" if "PRT|1" in segments else "2.5.1", "PID|1", *segments)
+    assert [g for x, g in s.placed if x.id == about] == [s.placed[-1][1]]
+
+
+def test_insurances_behind_the_orders_are_the_patients():
+    """IN1 behind the order that it pays: a group of the patient, kept in one with its IN2."""
+    s = grouped("ORM^O01", "2.5.1", "PID|1", "ORC|NW", "OBR|1", "IN1|1", "IN2|1", "IN1|2", "OBX|1")
+    assert [p.split(":")[0] for p in paths(s)[3:6]] == ["PATIENT.INSURANCE"] * 3
+    assert groups_of(s, "IN1") == [0, 1]
+    assert paths(s)[-1].startswith("ORDER.ORDER_DETAIL.OBSERVATION")
+
+
+def test_two_merges_of_one_patient_stay_with_it():
+    """A40 with a second MRG: nothing but a PID begins another patient."""
+    s = grouped("ADT^A40", "2.5.1", "EVN|A40", "PID|1", "MRG|1", "MRG|2")
+    assert groups_of(s, "MRG") == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "2.0",
+        "2.1",
+        "2.2",
+        "2.3",
+        "2.3.1",
+        "2.3.2",
+        "2.4",
+        "2.5",
+        "2.5.1",
+        "2.6",
+        "2.7",
+        "2.7.1",
+        "2.8",
+        "2.8.1",
+        "2.8.2",
+        "2.9",
+        "2.9.1",
+    ],
+)
+def test_every_version_has_its_structures(version):
+    """Table 0104 from end to end: a result under its order, notes with what they are about, no word of an unknown version."""
+    s = grouped(
+        "ORU^R01", version, "PID|1", "NTE|1", "PV1|1", "ORC|RE", "OBR|1", "NTE|1", "OBX|1", "NTE|1", "OBX|2"
+    )
+    assert s.issues == ()
+    result = s.placed[7][1]
+    assert (result.name, result.parent.name) == ("OBSERVATION", "ORDER_OBSERVATION")
+    notes = [g for segment, g in s.placed if segment.id == "NTE"]
+    assert [g.name for g in notes] == ["PATIENT", "ORDER_OBSERVATION", "OBSERVATION"]
