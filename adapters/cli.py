@@ -79,7 +79,7 @@ def validate(
         Path | None,
         typer.Option(help="a message profile to check against instead: its XML, or hl7apy's file"),
     ] = None,
-    feed: Annotated[str, typer.Option(help="read them as messages of this feed")] = "default",
+    feed: Annotated[str, typer.Option(help="read them by the profile of this feed")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a finding")] = False,
 ) -> None:
     """Check HL7 v2 files against their version's definitions: structure, cardinality, data types, tables.

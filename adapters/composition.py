@@ -13,6 +13,9 @@ from engine.mapping.mapper import Mapper
 from engine.pipeline import Pipeline
 from engine.settings import Settings
 
+_DEFAULT_FEEDS: str = Settings.model_fields["feeds"].default
+"""The one folder that may be missing: whoever names another wants its profiles."""
+
 
 def software_version() -> str:
     """Version of the installed package."""
@@ -23,12 +26,20 @@ def software_version() -> str:
 
 
 class Profiles:
-    """Profiles of feeds by name; a feed without one gets the defaults."""
+    """Profiles of feeds by name; a feed without one gets the defaults. Raises SettingsError."""
 
     def __init__(self, settings: Settings) -> None:
         self._timezone = settings.timezone
         folder = Path(settings.feeds)
+        if not folder.is_dir() and (folder.exists() or settings.feeds != _DEFAULT_FEEDS):
+            raise SettingsError(
+                f"There is no folder of feed profiles {folder}",
+                location="feeds",
+                action="Create it, or correct WARDSTREAM_FEEDS.",
+            )
         self._known = load_profiles(folder, settings.timezone) if folder.is_dir() else {}
+        self.names = frozenset(self._known)
+        """Feeds that have a profile of their own."""
 
     def __call__(self, feed: str) -> FeedProfile:
         found = self._known.get(feed)

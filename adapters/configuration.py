@@ -86,14 +86,21 @@ def _refuse_unknown_variables() -> None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        loaded = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(
+            f"The settings file can't be read: {error.strerror or type(error).__name__}",
+            location=str(path),
+            action="Let this user read it.",
+        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
+        why = getattr(error, "problem", "") or "it is not UTF-8, or holds control characters"
         raise SettingsError(
-            "The settings file is no YAML",
+            f"The settings file is no YAML: {why}",
             location=f"{path}{line}",
-            action="Correct the syntax at that line.",
+            action="Correct the syntax at that line or the one before it.",
         ) from None
     if loaded is None:
         return {}

@@ -13,7 +13,7 @@ from adapters.composition import Profiles
 from adapters.configuration import load_settings
 from adapters.feed_profiles import load_message_profile
 from adapters.replay.sources import STANDARD_OUTPUT, Format, SourceMessage, messages
-from engine.errors import NotHl7Error, ReadError
+from engine.errors import NotHl7Error, ReadError, SettingsError
 from engine.feeds import FeedProfile
 from engine.hl7v2 import conformance, er7
 from engine.hl7v2.finding import OTHER, Finding
@@ -31,14 +31,21 @@ def validate_command(paths: list[Path], profile: Path | None, feed: str, *, as_j
     Args:
         paths: files and folders.
         profile: a message profile to check against.
-        feed: whose profile says how to read them.
+        feed: whose profile says how to read them; "" reads them by the defaults.
         as_json: one object a finding instead of a line.
 
     Raises:
         SettingsError: a path is not there, a profile can't be used.
     """
     settings = load_settings()
-    known = Profiles(settings)(feed)
+    profiles = Profiles(settings)
+    if feed and feed not in profiles.names:
+        raise SettingsError(
+            f"There is no profile of a feed {feed!r}",
+            location="--feed",
+            action=f"Name one of those in {settings.feeds}: {', '.join(sorted(profiles.names)) or 'there is none'}.",
+        )
+    known = profiles(feed)
     if profile is not None:
         known = known.with_definitions(load_message_profile(profile))
     counts: Counter[str] = Counter()

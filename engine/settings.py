@@ -336,7 +336,8 @@ class Settings(Section):
     observability: Observability = Observability()
     timezone: str = Field("Asia/Singapore", description="zone of times without offset, unless the feed says")
     feeds: str = Field(
-        "feeds", description="folder of feed profiles, one YAML file a feed; it may be missing"
+        "feeds",
+        description="folder of feed profiles, one YAML file a feed; only the default one may be missing",
     )
 
     @field_validator("timezone")

@@ -132,3 +132,21 @@ def test_copies_that_can_never_confirm_are_refused(monkeypatch):
     monkeypatch.setenv("WARDSTREAM_KAFKA__MIN_INSYNC", "2")
     with pytest.raises(SettingsError, match="min_insync"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"timezone: Mars/Olympus\n", "IANA"),
+        (b"mllp:\n\tport: 1\n", "line"),
+        ("# Z\u00fcrich\ntimezone: UTC\n".encode("latin-1"), "UTF-8"),
+        (b"timezone: a\0b\n", "control characters"),
+    ],
+)
+def test_a_settings_file_that_is_wrong_says_where(tmp_path, content, says):
+    """No traceback, and no zone that fails at the first message instead of at the start."""
+    path = tmp_path / "wardstream.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path)
+    assert says in str(caught.value)

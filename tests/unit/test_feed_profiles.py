@@ -90,6 +90,14 @@ def test_a_folder_named_like_a_profile_is_told(tmp_path):
         load_profiles(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["nope", "file"])
+def test_a_folder_that_was_named_and_is_none_is_told(tmp_path, name):
+    """A mistyped folder would leave every feed with the defaults, and nobody would know."""
+    (tmp_path / "file").write_text("timezone: UTC\n")
+    with pytest.raises(SettingsError, match="WARDSTREAM_FEEDS"):
+        Profiles(Settings(feeds=str(tmp_path / name)))
+
+
 def test_a_profile_without_a_zone_has_the_sites(tmp_path):
     """A profile that only names a character set must not move the feed to Singapore."""
     write(tmp_path, "fallback_charset: 8859/1\n")
@@ -287,4 +295,4 @@ def test_strictness_decides_what_a_deviation_costs(convert, strictness, accepted
 
 def test_feeds_without_profile_have_the_sites_zone():
     """The site's own time zone is the default of every feed."""
-    assert Profiles(Settings(timezone="Europe/Berlin", feeds="/nonexistent"))("x").timezone == "Europe/Berlin"
+    assert Profiles(Settings(timezone="Europe/Berlin"))("x").timezone == "Europe/Berlin"

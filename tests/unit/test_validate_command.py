@@ -14,7 +14,7 @@ GOOD = (
 BAD = GOOD.replace("19800101", "yesterday").replace("|F\r", "|Q\r")
 
 
-def validate(capsys, *paths, profile=None, feed="default"):
+def validate(capsys, *paths, profile=None, feed=""):
     """Exit status, findings and the last line of standard error."""
     status = validate_command(list(paths), profile, feed, as_json=True)
     out, err = capsys.readouterr()
@@ -74,6 +74,8 @@ def test_a_feeds_profile_says_how_its_files_are_read(tmp_path, capsys, monkeypat
     monkeypatch.setenv("WARDSTREAM_FEEDS", str(tmp_path / "feeds"))
     assert validate(capsys, tmp_path / "a.hl7")[0] == 1
     assert validate(capsys, tmp_path / "a.hl7", feed="lab")[0] == 0
+    with pytest.raises(SettingsError, match="lab"):
+        validate(capsys, tmp_path / "a.hl7", feed="labb")
 
 
 @pytest.mark.parametrize("name", ["nope", "folder", "text"])
