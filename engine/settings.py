@@ -164,6 +164,9 @@ class Mllp(Section):
     send_ack_timeout: float = Field(
         60.0, gt=0, description="above the receiver's own limit, so that it decides"
     )
+    send_silence: float = Field(
+        3.0, gt=0, description="silence that is success where a message asks for errors alone (MSH-15 ER)"
+    )
     send_window: int = Field(
         1, ge=1, description="frames sent ahead of their ACK; MLLP receivers need not cope with more than one"
     )

@@ -76,17 +76,28 @@ class Link:
             self.give_up(why)
             raise LinkLostError(f"Not acknowledged: {why}", action=_ACTION) from error
 
-    async def wait_for(self, control_id: bytes, answer: asyncio.Future[Ack]) -> Ack:
+    async def wait_for(
+        self, control_id: bytes, answer: asyncio.Future[Ack], *, errors_only: bool = False
+    ) -> Ack:
         """The acknowledgement that :meth:`expect` promised.
+
+        Args:
+            control_id, answer: as given to and by :meth:`expect`.
+            errors_only: silence for ``mllp.send_silence`` is success, and gives an Ack without code.
 
         Raises:
             AckTimeoutError: none came within ``mllp.send_ack_timeout``.
             LinkLostError: the connection ended before.
         """
+        s = self._settings
         try:
-            async with asyncio.timeout(self._settings.send_ack_timeout):
+            async with asyncio.timeout(
+                min(s.send_silence, s.send_ack_timeout) if errors_only else s.send_ack_timeout
+            ):
                 return await answer
         except TimeoutError as error:
+            if errors_only:
+                return Ack("", control_id.decode("latin-1"))
             self._stats["timeouts"] += 1
             raise AckTimeoutError(
                 f"No acknowledgement within {self._settings.send_ack_timeout:g} s", action=_ACTION

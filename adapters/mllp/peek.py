@@ -48,17 +48,22 @@ class Sent:
     Attributes:
         control_id: MSH-10, blanks around it removed; b"" if there is none or no MSH.
         expects_ack: False if MSH-15 says NE and MSH-16 asks for nothing either (HL7 v2.5.1 §2.9.2).
+        errors_only: MSH-15 and MSH-16 ask for answers to errors alone: silence is success.
     """
 
     control_id: bytes
     expects_ack: bool
+    errors_only: bool = False
 
 
 def read_sent(payload: bytes) -> Sent:
     """The fields of the MSH; of a batch, those of its first message, whose answer also comes first."""
     msh = _read_msh(_BATCH_HEADERS.sub(b"", _narrow(payload[:_MAX_HEADER])))
     accept, application = _field(msh, 15), _field(msh, 16)
-    return Sent(_field(msh, 10), not (accept == b"NE" and application in {b"", b"NE"}))
+    asked = {accept, application}
+    silent = accept == b"NE" and application in {b"", b"NE"}
+    # An empty MSH-15 beside a rule in MSH-16 is answered always.
+    return Sent(_field(msh, 10), not silent, bool(accept) and asked <= {b"", b"NE", b"ER"} and b"ER" in asked)
 
 
 def read_ack(payload: bytes) -> Ack | None:

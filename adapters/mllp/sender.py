@@ -61,7 +61,7 @@ class MllpSender:
 
         Returns:
             The first acknowledgement whose MSA-2 is the message's MSH-10; one with code "" if the message
-            itself says that none is wanted.
+            itself says that none is wanted, or wants errors alone and none came within ``mllp.send_silence``.
 
         Raises:
             FramingError: the payload can't be framed; nothing was sent.
@@ -84,7 +84,7 @@ class MllpSender:
         if answer is None:
             return Ack("", sent.control_id.decode("latin-1"))
         try:
-            return await link.wait_for(sent.control_id, answer)
+            return await link.wait_for(sent.control_id, answer, errors_only=sent.errors_only)
         except BaseException:
             link.give_up("a message was not acknowledged, and its answer may still come")
             raise

@@ -124,3 +124,18 @@ async def test_reasons_reach_a_sender_of_a_version_without_msa3(intake):
             ack = await sender.send(text.encode())
         assert ack.code == "AE"
         assert "Kafka is away" in ack.text
+
+
+async def test_a_message_that_wants_errors_alone_is_sent_without_a_time_out(intake):
+    """Our listener is silent when it is safe, as asked; our sender takes that for what it is, and hears an error."""
+    log = Log()
+    receiver = Reception(intake, log, Clock(), "emr", Settings().drift)
+    text = ADT.format(number="7", version="2.5.1", accept="ER", application="NE", rest="").encode()
+    async with (
+        serving(receiver) as server,
+        MllpSender("127.0.0.1", server.port, settings=limits(send_silence=0.3)) as sender,
+    ):
+        assert (await sender.send(text)).code == ""
+        log.away = True
+        assert (await sender.send(text)).code == "CE"
+        assert sender.stats["connects"] == 1

@@ -53,6 +53,25 @@ def test_whether_an_answer_will_come(accept, application, expected):
     assert read_sent(payload).expects_ack is expected
 
 
+@pytest.mark.parametrize(
+    ("accept", "application", "expected"),
+    [
+        ("ER", "", True),
+        ("ER", "NE", True),
+        ("NE", "ER", True),
+        ("ER", "AL", False),
+        ("ER", "SU", False),
+        ("SU", "NE", False),
+        ("", "ER", False),
+        ("", "", False),
+    ],
+)
+def test_whether_silence_is_success(accept, application, expected):
+    """Where errors alone are answered, waiting for more would fail every message that went well."""
+    payload = f"{MSH.format(1)}|||{accept}|{application}\r".encode()
+    assert read_sent(payload).errors_only is expected
+
+
 @pytest.mark.parametrize("code", ["AA", "AE", "AR", "CA", "CE", "CR"])
 def test_acknowledgement_of_both_modes(code):
     """Original and enhanced acknowledgements are read alike; only AA and CA mean that the message is safe."""
