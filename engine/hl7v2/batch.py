@@ -16,12 +16,12 @@ from engine.records import Issue, Severity
 
 _FRAME_TO_LINE_END = bytes.maketrans(b"\x0b\x1c", b"\r\r")
 _MESSAGE_START = re.compile(
-    rb"(?:\A|[\r\n])[ \t\0\x02-\x04\x1a]{0,240}(?:\xef\xbb\xbf)?((?i:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
+    rb"(?:\A|[\r\n\f])[ \t\f\0\x02-\x04\x1a]{0,240}(?:\xef\xbb\xbf)?((?i:MSH|FHS|BHS|BTS|FTS)[^A-Za-z0-9\s])"
 )
 """Files that were joined have the byte order mark of each in their middle, and buffers their filling."""
 _OVERLAP = 256
 """A start may lie across two chunks; so much of what was searched is searched again."""
-_BLANK = b"\r\n \t\0\x02\x03\x04\x1a"
+_BLANK = b"\r\n \t\f\0\x02\x03\x04\x1a"
 _MARK = b"\xef\xbb\xbf"
 
 UNLIMITED = 1 << 62
@@ -175,8 +175,9 @@ def _attach(pieces: Iterator[tuple[str, Piece]]) -> Iterator[Piece]:
     if held is not None:
         held.issues += left
         yield held
-    elif not any_seen:
-        yield Piece(b"", left)
+    elif early or left or not any_seen:
+        # A batch that says that it has messages, and has none: they are missed, so that there must be an outcome.
+        yield Piece(b"", [*early, *left])
 
 
 _OPEN = (("BHS", "batch", "BTS", 0), ("FHS", "file", "FTS", 1))
@@ -195,8 +196,7 @@ def _header(kind: str, data: bytes, batch: _Count, file: _Count) -> list[Issue]:
         issues += _check_count("BTS[1]-1", data, batch.seen, "messages")
         batch.open, batch.seen = False, 0
     elif kind == "FTS":
-        if file.open:
-            issues += _check_count("FTS[1]-1", data, file.seen, "batches")
+        issues += _check_count("FTS[1]-1", data, file.seen, "batches")
         file.open, file.seen = False, 0
     return issues
 

@@ -69,10 +69,14 @@ def _parse(
 ) -> Message:
     found = list(issues)
     delimiters: Delimiters | None = None
+    start = ""
     segments: list[Segment] = []
     for segment_id, occurrence, text in segment_lines(lines, found):
         if delimiters is None:
             delimiters = read_delimiters(text, found)
+            start = text[:4] + delimiters.encoding_characters
+        elif segment_id == "MSH" or start in text:
+            raise _second_header(segment_id, occurrence)
         if len(segments) == max_segments:
             raise TooLargeError(
                 f"The message has more segments than the limit of {max_segments}",
@@ -84,6 +88,16 @@ def _parse(
     if len(segments) == 1:
         _refuse_written_line_ends(segments[0])
     return Message(segments, delimiters, charset, found)
+
+
+def _second_header(segment_id: str, occurrence: int) -> NotHl7Error:
+    """Two messages in one would make one patient of two."""
+    return NotHl7Error(
+        "Another message begins inside of the message",
+        location=f"{segment_id}[{occurrence}]",
+        action="Let the sender end every segment by a carriage return and frame each message by itself; "
+        "a message that is quoted in a text must be escaped (HL7 v2.5.1 §2.5, §2.7).",
+    )
 
 
 def _refuse_written_line_ends(header: Segment) -> None:
@@ -121,7 +135,7 @@ def read_delimiters(header: str, issues: list[Issue] | None = None) -> Delimiter
             location="MSH[1]-1",
             action="MSH must begin as 'MSH|^~\\&|' (HL7 v2.5.1 §2.15.9.1).",
         )
-    characters = header[4:].split(separator, 1)[0]
+    characters = header[4:].split(separator, 1)[0].rstrip(" ")
     if not characters or len(characters) > 5 or any(c in _LETTERS for c in characters):
         raise NotHl7Error(
             f"MSH-2 holds {len(characters)} characters that can't be encoding characters",

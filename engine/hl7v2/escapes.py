@@ -64,8 +64,11 @@ def _unescaped(raw: str, delimiters: Delimiters, decode: Callable[[str, Delimite
 def _switched(raw: str, delimiters: Delimiters) -> str | None:
     r"""A value that switches its character set (HL7 v2.5.1 §2.7.2); None when it does not, or not to what is known.
 
-    ``\M2442\`` is ESC $ B of ISO 2022: what follows, up to ``\C2842\``, is JIS X 0208 in 7-bit bytes.
+    ``\M2442\`` is ESC $ B of ISO 2022: what follows, up to ``\C2842\``, is JIS X 0208 in 7-bit bytes. Where an ESC
+    itself is a part of the value, it was no switch, and none is taken for one.
     """
+    if "\x1b" in raw:
+        return None
     text = _unescaped(raw, delimiters, _decode_with_switches)
     if "\x1b" not in text:
         return None
@@ -175,10 +178,10 @@ def _formatting(command: str) -> str | None:
             return "\n" * (1 if count is None else max(count, 1))
         case "ce" if not argument:
             return "\n"
-        case "sk" if count is not None:
-            return " " * count
+        case "sk" if count is not None or not argument:
+            return " " * (1 if count is None else count)
         case "fi" | "nf" if not argument:
             return ""
         case "in" | "ti":
-            return "" if argument.lstrip("-").isdigit() else None
+            return "" if not argument or argument.lstrip("-").isdigit() else None
     return None

@@ -33,6 +33,8 @@ _PIECES = 256
 """Lines kept apart before they are joined: many small strings take several times their text's room."""
 _LONG = 40
 """Characters a line, on average, from which all lines of a text may be in memory together: segments are that long."""
+_NO_TEXTS = frozenset({"EVN", "PID", "MRG", "PV1"})
+"""Segments of names and numbers: a line behind them is more of an address when it has parts, else it must change nothing."""
 _TEXT_FIELDS = {"OBX": 5, "NTE": 3}
 """Where free text stands: a line behind it that looks like nothing known is more of that text."""
 
@@ -55,7 +57,7 @@ def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iter
     body = first.lstrip(FILLING)
     segment_id = body[:3].upper() if body[:3].upper() in HEADERS else body[:3]
     body = segment_id + body[3:]
-    separator = body.rstrip(FILLING)[3:4]
+    separator, component = body.rstrip(FILLING)[3:4], body[4:5] or " "
     counts: dict[str, int] = {}
     more = _Continuation()
     for number, raw in lines:
@@ -65,7 +67,8 @@ def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iter
             odd = _odd_segment(raw, separator, (segment_id, body), more)
             if odd is None:
                 if raw.strip(FILLING):
-                    more.add(number, raw, parted=separator in raw)
+                    parts = segment_id in _NO_TEXTS and component in raw
+                    more.add(number, raw, parted=parts or separator in raw)
                 continue
             following, text, wrong = odd
         if more.lines:
@@ -153,7 +156,7 @@ def _open_ended(segment_id: str, text: str, separator: str) -> bool:
     """Whether the last value of a segment may go on in another line: a text may, a code or a time does not."""
     last = text.rpartition(separator)[2]
     return _ends_in_text(segment_id, text, separator) or (
-        segment_id not in HEADERS and _WORDS.search(last) is not None
+        segment_id not in HEADERS and segment_id not in _NO_TEXTS and _WORDS.search(last) is not None
     )
 
 

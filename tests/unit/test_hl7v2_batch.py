@@ -88,3 +88,22 @@ def test_bytes_of_a_message_are_not_changed():
     """What is dead-lettered later must be what was sent."""
     payload = "MSH|^~\\&|A|||||||1|P|2.5|||||||BIG-5\rPID|1||許功".encode("big5")
     assert next(p.payload for p in split(payload + b"\r" + msg(2))) == payload
+
+
+def test_a_batch_that_promises_messages_and_has_none_is_told():
+    """A file whose messages were lost on the way must leave a trace: an outcome that says what is missing."""
+    (piece,) = split(b"FHS|^~\\&|A\rBHS|^~\\&|A\rBTS|4\rFTS|1\r")
+    assert piece.payload == b""
+    assert [(i.code, i.location) for i in piece.issues] == [("batch-count", "BTS[1]-1")]
+    assert list(split(b"FHS|^~\\&|A\rBHS|^~\\&|A\rBTS|0\rFTS|1\r")) == []
+
+
+def test_a_file_trailer_is_checked_without_its_header():
+    """FTS tells how many batches there were, whether or not FHS came."""
+    pieces = list(split(msg(1) + b"\rFTS|5\r"))
+    assert [(i.code, i.location) for i in pieces[-1].issues] == [("batch-count", "FTS[1]-1")]
+
+
+def test_form_feeds_part_messages():
+    """Exports that were meant for a printer have a form feed between messages."""
+    assert numbers(msg(1) + b"\r\x0c" + msg(2)) == [1, 2]

@@ -30,6 +30,8 @@ D = Delimiters()
         (r"\.ce\Title\.br\x", "\nTitle\nx"),
         (r"\.in+5\indented\.ti-3\less", "indentedless"),
         (r"\.fi\\.nf\plain", "plain"),
+        (r"a\.in\b\.ti\c", "abc"),
+        (r"a\.sk\b", "a b"),
         (r"\H\bold\N\ thin", "bold thin"),
         (r"Mr \M2442\;3ED\C2842\!", "Mr 山田!"),
         ("\\M2442\\M\\F\\\\C2842\\", "梨"),
@@ -79,3 +81,9 @@ def test_escaping_round_trips_every_delimiter_and_line_break():
     """What we write, we read."""
     text = "a|b^c~d\\e&f\rg\nh"
     assert unescape(escape_text(text, D), D) == text
+
+
+def test_an_escape_character_of_iso_2022_in_a_value_is_text():
+    """ESC kept as text, beside a written escape: writing and reading again must not make a switch of it."""
+    kept = "\x1b$B;3\\C2842\\|"
+    assert unescape(escape_text(kept, D), D) == kept

@@ -60,6 +60,12 @@ def test_explicit_null_is_not_a_value_and_not_absent():
     assert m.segments[1].repetitions(6) == ()
 
 
+def test_a_blank_behind_the_encoding_characters_is_none_of_them():
+    """Padded fields in MSH are seen; the message is clear."""
+    m = er7.parse("MSH|^~\\& |A|B|C|D|2026||ADT^A01|1|P|2.5\rPID|1||9^^^E&X\r")
+    assert m.get("PID-3.4.2") == "X"
+
+
 def test_delimiters_are_the_messages_own():
     """Any characters may delimit, and escapes name them."""
     text = "MSH$%*!@$A$B$C$D$20260101$$ADT%A01$1$P$2.3\rPID$1$$7%%%H@O$$Lim!F!Co%!S!\r"
@@ -202,3 +208,27 @@ def test_control_characters_in_values_are_told():
         ("control-character", "OBX[3]-3"),
     ]
     assert er7.control_issues(message("OBX|1|ST|A||a\\X0D\\b\\X41\\")) == []
+
+
+@pytest.mark.parametrize("line", ["2026-01-02 03:04:05 received", "(2 rows affected)", "%%EOF of export"])
+def test_a_line_behind_a_patient_changes_no_name(line):
+    """A log line between messages, or what a database client writes behind them, is no part of a family name."""
+    m = message("PID|1||778||Tan", line, "PV1|1|I")
+    assert m.get("PID-5") == "Tan"
+    assert [(i.code, i.location) for i in m.issues] == [("stray-line", "TEXT[1]")]
+
+
+def test_an_address_with_a_raw_line_break_stays_one():
+    """The rest of an address has the marks of its parts."""
+    m = message("PID|1||778||Tan^A||19700101|M|||12 Sample Road", "Singapore^^SG", "PV1|1|I")
+    assert m.get("PID-11.1") == "12 Sample Road\nSingapore"
+    assert m.get("PID-11.3") == "SG"
+
+
+@pytest.mark.parametrize("joint", ["", "\r", "\r \x0c", "x "])
+def test_two_messages_in_one_are_never_one_patient(joint):
+    """The carriage return between two messages was lost on the way: two patients must not become one."""
+    first = "MSH|^~\\&|A|B|||2026||ADT^A01|1|P|2.5\rPID|1||1||Tan"
+    with pytest.raises(NotHl7Error) as caught:
+        er7.parse(first + joint + first)
+    assert "carriage return" in caught.value.action
