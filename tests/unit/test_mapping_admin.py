@@ -247,3 +247,39 @@ def test_a_place_told_in_words_alone_is_a_place(convert):
     (place,) = of(mapped, "Location")
     assert place["description"] == "Tent behind the car park"
     assert one(mapped, "Encounter")["location"][0]["location"] == reference(place)
+
+
+def test_two_patients_in_one_message_keep_their_own_accounts(convert):
+    """A17 swaps beds, not bills: each visit has the account of the PID before it, and none where that tells none."""
+    first = PID + "|" * 13 + "ACC1^^^KGH^AN"
+    second = "PID|2||8^^^KGH^MR||Lee^B"
+    visits = ("PV1|1|I" + "|" * 17 + "V1^^^KGH^VN", "PV1|1|I" + "|" * 17 + "V2^^^KGH^VN")
+    mapped = convert("A17", first, visits[0], second + "|" * 13 + "ACC2^^^KGH^AN", visits[1])
+    accounts, encounters = by_number(mapped, "Account"), by_number(mapped, "Encounter")
+    assert encounters["V1"]["account"] == [reference(accounts["ACC1"])]
+    assert encounters["V2"]["account"] == [reference(accounts["ACC2"])]
+    alone = by_number(convert("A17", first, visits[0], second, visits[1]), "Encounter")
+    assert "account" in alone["V1"]
+    assert "account" not in alone["V2"]
+
+
+@pytest.mark.parametrize(
+    ("event", "there"),
+    [
+        ("A01", "active"),
+        ("A03", "completed"),
+        ("A05", "planned"),
+        ("A14", "planned"),
+        ("A11", None),
+        ("A38", None),
+    ],
+)
+def test_nobody_lies_in_a_bed_of_a_visit_that_has_not_begun_or_was_called_off(convert, event, there):
+    (place,) = one(convert(event, PID, "PV1|1|I|W1^2^A^KGH"), "Encounter")["location"]
+    assert place.get("status") == there
+
+
+def test_a_merged_account_is_inactive(convert):
+    mapped = convert("A41", PID + "|" * 13 + "ACC1^^^KGH^AN", "MRG|7^^^KGH^MR||ACC2^^^KGH^AN")
+    accounts = by_number(mapped, "Account")
+    assert (accounts["ACC1"]["status"], accounts["ACC2"]["status"]) == ("active", "inactive")

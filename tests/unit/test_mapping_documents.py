@@ -118,3 +118,11 @@ def test_what_the_media_type_does_not_show_is_reported(process, sent, media_type
     (content,) = result.one("DocumentReference")["content"]
     assert content["attachment"]["contentType"] == media_type
     assert [p for p in result.unmapped() if p.startswith("OBX[1]-5")] == unused
+
+
+def test_a_cancellation_cancels_whatever_the_header_still_says(process):
+    """T11 with TXA-19 left at AV (available)."""
+    head = rb"MSH|^~\&|A|B|C|D|20230405101112||MDM^T11^MDM_T01|1|P|2.5.1"
+    txa = b"TXA|1|DS|TX||||||||||D1|||||||AV"
+    document = process(b"\r".join((head, PID.encode(), txa))).one("DocumentReference")
+    assert document["status"] == "entered-in-error"

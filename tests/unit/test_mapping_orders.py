@@ -271,3 +271,18 @@ def test_every_repetition_of_a_value_keeps_its_unit_and_type(message):
         "4 5 6",
     ]
     assert not [i for i in result.outcome.issues if i.code in {"choice", "obs-7"}]
+
+
+def test_each_susceptibility_order_is_based_on_the_culture_and_not_on_its_sibling(process):
+    """All orders of one request have its placer number; the filler number of OBR-29 tells the parent among them."""
+    child = "OBR|{n}|P1^HIS|F1-{n}^LAB|29576-6^Panel^LN" + "|" * 22 + "630-4^{n}^x|||P1&HIS^F1&LAB"
+    lines = (
+        r"MSH|^~\&|LAB|KGH|||20260401101112||ORU^R01^ORU_R01|1|P|2.5.1", "PID|1||7^^^KGH^MR||Tan",
+        "OBR|1|P1^HIS|F1^LAB|630-4^Culture^LN", "OBX|1|ST|630-4^Bacteria^LN|2|E. coli||||||F",
+        child.format(n=2), "OBX|1|ST|28-1^Ampicillin^LN||R||||||F", child.format(n=3), "OBX|1|ST|383-0^Oxacillin^LN||R||||||F",
+    )  # fmt: skip
+    result = process("\r".join(lines).encode())
+    culture = result.numbered("ServiceRequest", "F1")
+    for number in ("F1-2", "F1-3"):
+        based_on = result.numbered("ServiceRequest", number)["basedOn"]
+        assert {b["reference"] for b in based_on} == {f"ServiceRequest/{culture['id']}"}

@@ -157,3 +157,11 @@ def test_a_resource_taken_out_declines(convert):
     mapped = convert("S20", sch(timing=WHEN), PID, "RGS|1|U", "AIP|1|D|D1^Lim^Doc", "AIP|2|A|D2^Ng^Doc")
     statuses = [p["status"] for p in one(mapped, "Appointment")["participant"] if "Practitioner" in p["actor"]["reference"]]  # fmt: skip
     assert statuses == ["declined", "accepted"]
+
+
+def test_a_booked_visit_stays_one_visit_over_all_events(convert):
+    """Without a visit number the visit is known by its appointment: S12, S14 and S15 speak of the same."""
+    said = [convert(event, sch(timing=WHEN), PID, "PV1|1|O") for event in ("S12", "S14", "S15")]
+    visits = [one(mapped, "Encounter") for mapped in said]
+    assert len({visit["id"] for visit in visits}) == 1
+    assert [visit["status"] for visit in visits] == ["planned", "planned", "cancelled"]
