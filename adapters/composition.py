@@ -58,7 +58,7 @@ def make_mapper(settings: Settings) -> Mapper:
             action="Create it or correct WARDSTREAM_MAPPING__OVERLAY.",
         )
     acts = settings.mapping.provenance != "off"
-    return Mapper(overlay, base=settings.mapping.base_uri, acts=acts)
+    return Mapper(overlay, base=settings.mapping.base_uri, acts=acts, limits=settings.mapping)
 
 
 def make_intake(settings: Settings) -> Intake:

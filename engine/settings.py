@@ -218,6 +218,10 @@ class Mapping(Section):
     canonical_fhir: bool = Field(
         False, description="give FHIR input the code systems and identifier systems that HL7 v2 gets"
     )
+    remembered_values: int = Field(
+        8192, ge=16, description="values whose FHIR is kept, and as many again that are going; some 2 KB each"
+    )
+    remembered_chars: int = Field(200, ge=0, description="longer values are not kept: they do not come again")
     base_uri: str = Field(
         "urn:wardstream:", description="root of the systems we must invent; a site sets its own https URL"
     )

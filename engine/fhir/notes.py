@@ -79,8 +79,10 @@ def texts_of(resource: Json) -> Iterator[Found]:
     for reader in _READERS.get(resource.get("resourceType", ""), ()):
         yield from reader(resource)
     kind = resource.get("resourceType", "")
-    if "contained" in resource or may_hold_notes(kind):
+    if "contained" in resource or not schema.is_resource(kind):
         yield from _annotations(resource, kind)
+    elif may_hold_notes(kind):
+        yield from _annotations_of(resource, kind, kind)
 
 
 @cache
@@ -160,6 +162,30 @@ _READERS: dict[str, tuple[Callable[[Json], Iterator[Found]], ...]] = {
     "Communication": (_payloads,),
     "ClinicalImpression": (_at("description"), _at("summary")),
 }
+
+
+@cache
+def _holders(type_name: str) -> dict[str, str]:
+    """The backbone elements of a type that may hold notes, with their own type."""
+    return {
+        name: element.content
+        for name, element in schema.elements(type_name).items()
+        if element.content.startswith(f"{type_name}.") and may_hold_notes(element.content)
+    }
+
+
+def _annotations_of(node: Json, path: str, type_name: str) -> Iterator[Found]:
+    """As :func:`_annotations`, of a valid object: only where R4 has a ``note`` is one looked for."""
+    inner = _holders(type_name)
+    for name, value in node.items():
+        if name == "note":
+            yield from _annotations({name: value}, path)
+        elif name in inner:
+            several = isinstance(value, list)
+            for index, item in enumerate(value if several else [value]):
+                yield from _annotations_of(
+                    item, f"{path}.{name}[{index}]" if several else f"{path}.{name}", inner[name]
+                )
 
 
 def _annotations(node: Any, path: str) -> Iterator[Found]:

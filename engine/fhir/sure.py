@@ -120,12 +120,20 @@ def _walk(  # noqa: C901 - the hot loop: one pass without calls
         is_resource: whether an id alone is content.
     """
     find = members.get
+    find_plain = {
+        name: one for name, (one, many, bit) in members.items() if not many and not bit
+    }.get  # most elements: a value, that may be there or not
 
     def test(node: Any) -> bool:  # noqa: C901, PLR0912
         if node.__class__ is not dict:
             return False
         seen = 0
         for name, value in node.items():
+            plain = find_plain(name)
+            if plain is not None:
+                if not plain(value):
+                    return False
+                continue
             member = find(name)
             if member is None:
                 return False
@@ -181,12 +189,14 @@ def _reference(slot: Slot, whole: Test) -> Test:
     usual = targets or schema.resource_types()
 
     def test(value: Any) -> bool:
-        if not whole(value):
-            return False
         text = value.get("reference")
         if text is None:
-            return True
+            return bool(whole(value))
         kind, _, rest = text.partition("/")
+        if len(value) == 1 and kind in usual and _ID(rest) is not None:
+            return True  # a reference and nothing beside it, as nearly all are
+        if not whole(value):
+            return False
         if kind in usual and _ID(rest) is not None:
             return True
         target = parse_reference(text)

@@ -87,7 +87,10 @@ class Segment:
     leaves nothing behind, or a large message of short values would take twenty times its size.
     """
 
-    __slots__ = ("_fields", "_nodes", "delimiters", "id", "occurrence", "raw")
+    __slots__ = ("_marks", "_nodes", "delimiters", "fields", "id", "occurrence", "raw")
+
+    fields: list[str]
+    """Raw field texts; index 1 is field 1. Index 0 is the segment id. They are split when first asked for."""
 
     def __init__(
         self, raw: str, delimiters: Delimiters, occurrence: int = 1, segment_id: str | None = None
@@ -96,19 +99,27 @@ class Segment:
         self.id = raw[:3] if segment_id is None else segment_id
         self.delimiters = delimiters
         self.occurrence = occurrence
-        self._fields: list[str] | None = None
         self._nodes: dict[int, tuple[Node, ...]] | None = None
+        self._marks: dict[int, tuple[int, int]] | None = None
 
     def __repr__(self) -> str:
         return f"<Segment {self.id}[{self.occurrence}]>"
 
-    @property
-    def fields(self) -> list[str]:
-        """Raw field texts; index 1 is field 1. Index 0 is the segment id."""
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = self._split()
+    def __getattr__(self, name: str) -> list[str]:
+        """What has no value yet: the fields, the first time."""
+        if name != "fields":
+            raise AttributeError(name)
+        fields = self.fields = self._split()
         return fields
+
+    @property
+    def is_split(self) -> bool:
+        """Whether the fields have been asked for."""
+        try:
+            object.__getattribute__(self, "fields")
+        except AttributeError:
+            return False
+        return True
 
     def _split(self) -> list[str]:
         fields = self.raw.split(self.delimiters.field)
@@ -129,15 +140,53 @@ class Segment:
             nodes = kept[number] = self._parsed(fields[number], number)
         return nodes
 
+    def count(self, number: int) -> int:
+        """How many repetitions a field has."""
+        fields = self.fields
+        raw = fields[number] if number < len(fields) else ""
+        mark = self.delimiters.repetition
+        if not raw or not mark or (number <= 2 and self.id in HEADERS):
+            return 1 if raw else 0
+        return raw.count(mark) + 1
+
     def _parsed(self, raw: str, number: int) -> tuple[Node, ...]:
         if number <= 2 and self.id in HEADERS:
             return (Leaf(raw),)
-        return parse_field(raw, self.delimiters)
+        nodes = parse_field(raw, self.delimiters)
+        if self._marks is not None and number in self._marks:
+            _use(nodes[0], self._marks[number][0])
+        return nodes
+
+    def mark(self, number: int, used: int, valued: int) -> None:
+        """Note which leaves of a field of one repetition were used, without making them.
+
+        Args:
+            number: of the field.
+            used: the leaves used now, a bit each, in the order of those that are not empty.
+            valued: the bits of all of them.
+        """
+        nodes = self._nodes.get(number) if self._nodes is not None else None
+        if nodes is not None:
+            _use(nodes[0], used)
+            return
+        if self._marks is None:
+            self._marks = {}
+        before = self._marks.get(number)
+        self._marks[number] = (used if before is None else used | before[0], valued)
+
+    def settled(self, number: int) -> int:
+        """The number of leaves of a field when :meth:`mark` told of all of them; 0 when it must be looked at."""
+        if self._marks is None or number not in self._marks:
+            return 0
+        used, valued = self._marks[number]
+        return valued.bit_count() if used == valued else 0
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
         """One value as text; "" when absent. The explicit null comes back as ``""`` in quotes."""
         fields = self.fields
         raw = fields[number] if number < len(fields) else ""
+        if raw.isalnum():  # no delimiter is a letter or digit
+            return raw if component == subcomponent == repetition == 1 else ""
         d = self.delimiters
         if not raw or (number <= 2 and self.id in HEADERS):
             return raw if component == subcomponent == repetition == 1 else ""
@@ -151,7 +200,7 @@ class Segment:
                 raw = parts[part - 1] if part <= len(parts) else ""
             elif part > 1:
                 return ""
-        return unescape(raw, d)
+        return unescape(raw, d) if d.escape and d.escape in raw else raw
 
     def values(self) -> Iterator[Value]:  # noqa: C901 - the hot loop: one pass without calls
         """Every non-empty value with its place, in order, without keeping any of the tree in memory.
@@ -198,7 +247,7 @@ class Segment:
 
     def located_leaves(self) -> Iterator[tuple[str, Leaf]]:
         """(location, leaf) of every non-empty leaf, explicit nulls too, in order."""
-        fields = self._split() if self._fields is None else self._fields
+        fields = self.fields if self.is_split else self._split()
         for number in range(3 if self.id in HEADERS else 1, len(fields)):
             if fields[number]:
                 nodes = (self._nodes or {}).get(number)
@@ -236,6 +285,14 @@ class Segment:
                 for s, leaf in enumerate(component, 1):
                     if isinstance(leaf, Leaf) and leaf.text:
                         yield f"{base}[{r}].{c}.{s}", leaf
+
+
+def _use(node: Node, used: int) -> None:
+    """Mark the leaves of a repetition whose bits are set, in the order of those that are not empty."""
+    for leaf in leaves(node):
+        if leaf is not EMPTY:
+            leaf.used += used & 1
+            used >>= 1
 
 
 def parse_field(raw: str, delimiters: Delimiters) -> tuple[Node, ...]:

@@ -6,7 +6,7 @@ import importlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from engine.errors import MapTableError
@@ -126,6 +126,7 @@ class Systems:
         return f"{self._base}codesystem:{slug}"
 
 
+@lru_cache(maxsize=4096)  # the names of one site's authorities and systems
 def safe(text: str) -> str:
     """A text as a part of a URN: other characters than letters, digits, - . _ become percent codes."""
     return "".join(
@@ -136,7 +137,7 @@ def safe(text: str) -> str:
 
 def well_formed(text: str) -> str:
     """A web address or URN, a UUID in lower case as R4 wants it; "" for anything else, ``urn:oid:`` of no OID too."""
-    if not re.fullmatch(r"(?:https?://|urn:)[^\s\x00-\x1f]+", text):
+    if not text.startswith(("http", "urn:")) or not re.fullmatch(r"(?:https?://|urn:)[^\s\x00-\x1f]+", text):
         return ""
     scheme, _, rest = text.rpartition(":")
     if scheme.lower() == "urn:oid":

@@ -19,15 +19,19 @@ from engine.mapping import convert
 from engine.mapping.codes import CodeTable, Systems, compile_codes, parse_fixed_coding, v2_codes, v2_table
 from engine.mapping.convert import Converter
 from engine.mapping.expressions import (
+    Atom,
     Condition,
     ExpressionError,
     Getter,
     Ref,
+    atoms_of,
     compile_condition,
     getter,
     parse_ref,
+    question,
     text_of,
 )
+from engine.mapping.frozen import frozen
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, PathError, Target, compile_target
 from engine.mapping.run import Instance, Run
@@ -76,6 +80,10 @@ class Rule:
         coded: the value goes through a code table.
         default: a fixed value without a source: only where nothing else was put.
         repetitions: the repetitions of the field that the row is for; None is all.
+        atoms: what ``when`` asks, in a segment table.
+        repeatable: whether the row looks at one value alone, so that it may make the same of the same.
+        thaw: makes a copy of ``fixed``.
+        hits, misses: how often what it makes of a value was remembered (:mod:`engine.mapping.memory`).
     """
 
     line: Line
@@ -92,13 +100,21 @@ class Rule:
     coded: bool = False
     default: bool = False
     repetitions: slice | None = None
+    atoms: tuple[Atom, ...] = ()
+    repeatable: bool = False
+    thaw: Callable[[], Any] = dict
+    hits: int = 0
+    misses: int = 0
+
+    def __post_init__(self) -> None:
+        self.thaw = frozen(self.fixed)
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
     ) -> bool:
         """Put one source node where the row says; True if a value from the source reached the resource."""
         if self.convert is None:
-            return self._put_fixed(node, segment, run, root, items, rep)
+            return self.put_fixed(node, segment, run, root, items, rep)
         if node.__class__ is Leaf:
             text = node.text
             if not text or text == NULL:
@@ -138,9 +154,10 @@ class Rule:
         run.undo(mark)
         return False
 
-    def _put_fixed(
+    def put_fixed(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
     ) -> bool:
+        """Put the row's fixed value; True if a value from the source, filled in there, reached the resource."""
         if self.default and self.target.filled(root, items, rep):
             return False
         value = self._fixed(node, segment, run)
@@ -152,7 +169,7 @@ class Rule:
     def _fixed(self, node: Node, segment: Segment, run: Run) -> Any:
         if not self.placeholders:
             # A fixed dict may be merged into later: every message gets its own copy.
-            return _copy(self.fixed)
+            return self.thaw()
         text = self.fixed
         mark = len(run.trail)
         for name, get in self.placeholders:
@@ -172,6 +189,43 @@ class Rule:
 
 
 @dataclass(slots=True, eq=False)
+class Plan:
+    """The rows of a segment table that have something to read in segments of one shape, and what they ask.
+
+    Attributes:
+        rules: those rows, in order.
+        questions: what the conditions of the rows ask of a segment, each thing once.
+        decided: the rows whose conditions hold, by the answers.
+    """
+
+    rules: list[Rule]
+    questions: list[Callable[[Node, Segment, Run], object]]
+    decided: dict[tuple[object, ...], list[Rule]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rules: list[Rule]) -> Plan:
+        asked: dict[tuple[object, ...], list[Atom]] = {}
+        for rule in rules:
+            for atom in rule.atoms:
+                asked.setdefault(atom.key, []).append(atom)
+        return cls(rules, [question(atoms) for atoms in asked.values()])
+
+    def chosen(self, segment: Segment, run: Run) -> list[Rule]:
+        """The rows to run on a segment."""
+        if not self.questions:
+            return self.rules
+        answers = tuple([ask(EMPTY, segment, run) for ask in self.questions])
+        found = self.decided.get(answers)
+        if found is None:
+            if len(self.decided) >= MAX_SHAPES:
+                self.decided.clear()
+            found = self.decided[answers] = [
+                rule for rule in self.rules if rule.when is None or rule.when(EMPTY, segment, run)
+            ]
+        return found
+
+
+@dataclass(slots=True, eq=False)
 class SegmentTable:
     """A compiled table of ``segments/``.
 
@@ -185,22 +239,21 @@ class SegmentTable:
     rules: list[Rule] = field(default_factory=list)
     ignored: dict[int, str] = field(default_factory=dict)
     fields: frozenset[int] = frozenset()
-    shapes: dict[Shape, list[Rule]] = field(default_factory=dict)
+    shapes: dict[Shape, Plan] = field(default_factory=dict)
+    shared_items: Getter | None = None
 
-    def _rules_for(self, fields: list[str]) -> list[Rule]:
-        """The rules that have something to read in a segment with these fields valued; feeds send few shapes."""
+    def _plan(self, fields: list[str]) -> Plan:
+        """The plan for segments with these fields valued; feeds send few shapes."""
         shape = tuple([text != "" for text in fields])
         found = self.shapes.get(shape)
         if found is None:
             if len(self.shapes) >= MAX_SHAPES:
                 self.shapes.clear()
             count = len(fields)
-            found = self.shapes[shape] = [
-                rule for rule in self.rules if not rule.field or (rule.field < count and shape[rule.field])
-            ]
+            found = self.shapes[shape] = Plan.of(
+                [rule for rule in self.rules if not rule.field or (rule.field < count and shape[rule.field])]
+            )
         return found
-
-    shared_items: Getter | None = None
 
     def items_of(self, instance: Instance, segment: Segment, run: Run) -> Items:
         """The labelled items that a run of this table goes on with."""
@@ -212,20 +265,17 @@ class SegmentTable:
     def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
-        verdicts: dict[
-            Condition, bool
-        ] = {}  # a condition looks at the segment alone: asked once, not once a rule
-        for rule in self._rules_for(segment.fields):
-            number, when = rule.field, rule.when
-            if when is not None:
-                verdict = verdicts.get(when)
-                if verdict is None:
-                    verdict = verdicts[when] = when(EMPTY, segment, run)
-                if not verdict:
-                    continue
+        memory = run.mapper.memory
+        for rule in self._plan(segment.fields).chosen(segment, run):
+            number = rule.field
             if not number:
                 placed += rule.apply(EMPTY, segment, run, resource, items, 0)
                 continue
+            if rule.repeatable:
+                known = memory.apply(rule, segment, run, resource, items)
+                if known is not None:
+                    placed += known
+                    continue
             nodes = segment.repetitions(number)
             nodes = nodes if rule.repetitions is None else nodes[rule.repetitions]
             if rule.whole:
@@ -262,17 +312,26 @@ class DatatypeTable:
     type: str
     rules: list[Rule] = field(default_factory=list)
     key: str = ""
-    shapes: dict[Shape, list[Rule]] = field(default_factory=dict)
+    shapes: dict[Shape, list[tuple[Rule, int | None, tuple[int, ...]]]] = field(default_factory=dict)
 
-    def _rules_for(self, node: Node) -> list[Rule]:
-        """The rules that have something to read in a node with these components valued."""
-        shape = tuple([part is not EMPTY for part in node]) if node.__class__ is tuple else ()
-        found = self.shapes.get(shape)
-        if found is None:
-            if len(self.shapes) >= MAX_SHAPES:
-                self.shapes.clear()
-            there = {n for n, valued_part in enumerate(shape, 1) if valued_part} or {1}
-            found = self.shapes[shape] = [r for r in self.rules if not r.parts or r.parts[0] in there]
+    def _steps(self, shape: Shape) -> list[tuple[Rule, int | None, tuple[int, ...]]]:
+        """The rows that have something to read in a node with these components valued (none is given for a leaf).
+
+        With each row the index of the component that it reads, None for the whole node, and what to go down to there.
+        """
+        if len(self.shapes) >= MAX_SHAPES:
+            self.shapes.clear()
+        found: list[tuple[Rule, int | None, tuple[int, ...]]] = []
+        for rule in self.rules:
+            first = rule.parts[0] if rule.parts else 0
+            if not first:
+                found.append((rule, None, ()))
+            elif shape:
+                if first <= len(shape) and shape[first - 1]:
+                    found.append((rule, first - 1, rule.parts[1:]))
+            elif first == 1:
+                found.append((rule, None, rule.parts[1:]))
+        self.shapes[shape] = found
         return found
 
     def convert(self, node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
@@ -280,18 +339,17 @@ class DatatypeTable:
         out: dict[str, Any] = {}
         items: Items = {}
         placed = 0
-        for rule in self._rules_for(node):
-            part = node
-            for number in rule.parts:
+        shape = tuple([part is not EMPTY for part in node]) if node.__class__ is tuple else ()
+        for rule, index, below in self.shapes.get(shape) or self._steps(shape):
+            part = node if index is None else node[index]  # type: ignore[index]
+            for number in below:
                 part = child(part, number)
             if rule.convert is not None:
-                if part is EMPTY:
+                if part is EMPTY or (rule.when is not None and not rule.when(node, segment, run)):
                     continue
-            elif rule.parts and not valued(part):
-                continue
-            if rule.when is not None and not rule.when(node, segment, run):
-                continue
-            placed += rule.apply(part if rule.convert is not None else node, segment, run, out, items, 1)
+                placed += rule.apply(part, segment, run, out, items, 1)
+            elif (not rule.parts or valued(part)) and (rule.when is None or rule.when(node, segment, run)):
+                placed += rule.put_fixed(node, segment, run, out, items, 1)
         return out if placed else None
 
 
@@ -449,6 +507,7 @@ class Compiler:
             raise line.fault(f"The source {line['source']!r} is not of segment {home}")
         try:
             when = compile_condition(line["when"], home) if line["when"] else None
+            atoms = atoms_of(line["when"], home) if line["when"] and home else ()
         except ExpressionError as error:
             raise line.fault(f"The condition is wrong: {error}") from None
         try:
@@ -462,7 +521,17 @@ class Compiler:
             dependent = "[" in line["target"] and not placeholders
             default = not line["source"] and not target.many
             return Rule(
-                line, number, parts, when, target, None, fixed, placeholders, dependent, default=default
+                line,
+                number,
+                parts,
+                when,
+                target,
+                None,
+                fixed,
+                placeholders,
+                dependent,
+                default=default,
+                atoms=atoms,
             )
         if source is None:
             raise line.fault("The row has neither a source nor a value")
@@ -478,8 +547,11 @@ class Compiler:
             # A primitive takes the first component; what a sender added after it is reported as unmapped.
             parts = (1,)
         keep, coded = self._keeper(line, target, root), bool(line["codes"])
-        rule = Rule(line, number, parts, when, target, converter, whole=whole, keep=keep, coded=coded)
+        rule = Rule(
+            line, number, parts, when, target, converter, whole=whole, keep=keep, coded=coded, atoms=atoms
+        )
         rule.repetitions = repetitions
+        rule.repeatable = not whole and (repetitions is None or repetitions.start == 0)
         return rule
 
     def _keeper(self, line: Line, target: Target, root: str) -> tuple[Target, Converter] | None:
@@ -760,14 +832,6 @@ def _anywhere(ref: Ref) -> Getter:
     return fetch
 
 
-def _copy(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _copy(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_copy(v) for v in value]
-    return value
-
-
 def _from_field(inner: Converter, ref: Any) -> Converter:
     """A converter that reads the first repetition of another field instead, of this or the nearest segment."""
 
@@ -888,15 +952,22 @@ def _id_of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
 
 def _id_of_code(segment: str, number: int, home: str, _what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
-        nodes = _nodes(instance, run, segment, number, home)
-        if not nodes:
+        source: Segment | None = (
+            instance.segment if segment == home else run.nearest(instance.segment, segment)
+        )
+        if source is None:
             return ""
-        texts = [text_of(child(nodes[0], n)) for n in (1, 3)]
-        if not texts[0]:
-            texts = [text_of(child(nodes[0], n)) for n in (4, 6)]
-        return _SEPARATOR.join(texts) if texts[0] else text_of(child(nodes[0], 2))
+        for code, system in ((1, 3), (4, 6)):
+            if text := _told(source, number, code):
+                return f"{text}{_SEPARATOR}{_told(source, number, system)}"
+        return _told(source, number, 2)
 
     return part
+
+
+def _told(segment: Segment, number: int, component: int) -> str:
+    text = segment.text(number, component)
+    return "" if text == NULL else text
 
 
 def _id_of_text(get: Getter) -> IdPart:

@@ -28,7 +28,7 @@ The explicit null is not a value.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -112,6 +112,55 @@ def text_of(node: Node | None) -> str:
     return "" if text == NULL else text
 
 
+class Atom(NamedTuple):
+    """What a condition asks of a segment: one place's text, or one test.
+
+    Attributes:
+        key: the same for the same question.
+        values: the texts that are asked for; a text that is none of them makes no difference. None for a test.
+        ask: the answer: the text, or whether the test holds.
+    """
+
+    key: tuple[object, ...]
+    values: frozenset[str] | None
+    ask: Callable[[Node, Segment, Run], object]
+
+
+@cache
+def atoms_of(source: str, home: str) -> tuple[Atom, ...]:
+    """All that a condition asks: where the answers are the same, so is what the condition says.
+
+    Raises:
+        ExpressionError: as :func:`compile_condition`.
+    """
+    parser = _Parser(source, home)
+    parser.either()
+    return tuple(parser.atoms)
+
+
+def question(atoms: Sequence[Atom]) -> Callable[[Node, Segment, Run], object]:
+    """One function for atoms of one key: the text of a place if any of them asks for it."""
+    values = atoms[0].values
+    if values is None:
+        return atoms[0].ask
+    wanted = values.union(*(atom.values or () for atom in atoms))
+    ref, home = atoms[0].key
+    assert isinstance(ref, Ref)
+    get, number = getter(ref, str(home)), ref.field
+    # Letters and digits are no delimiters: such a text is its field's only value, which needs no tree to be read.
+    first = ref.segment == home and ref.parts in {(), (1,), (1, 1)}
+    plain = frozenset(v for v in wanted if v.isalnum() and first)
+
+    def ask(node: Node, segment: Segment, run: Run) -> object:
+        fields = segment.fields
+        if plain and number < len(fields) and fields[number] in plain:
+            return fields[number]
+        text = text_of(get(node, segment, run))
+        return text if text in wanted else None
+
+    return ask
+
+
 @cache
 def compile_condition(source: str, home: str) -> Condition:
     """Compile a condition; the same text gives the same function, which a table asks once a segment.
@@ -129,6 +178,7 @@ def compile_condition(source: str, home: str) -> Condition:
 class _Parser:
     def __init__(self, source: str, home: str) -> None:
         self.home = home
+        self.atoms: list[Atom] = []
         self.tokens: list[tuple[str, str]] = []
         position = 0
         while position < len(source.rstrip()):
@@ -177,7 +227,15 @@ class _Parser:
             inner = self.either()
             self.take("sign", ")")
             return inner
-        return self.test()
+        start, before = self.at, len(self.atoms)
+        test = self.test()
+        if len(self.atoms) == before:
+            self.atoms.append(Atom(tuple(self.tokens[start : self.at]), None, test))
+        return test
+
+    def ask_text(self, ref: Ref, values: Iterable[str]) -> None:
+        """The test that is read depends on one text alone."""
+        self.atoms.append(Atom((ref, self.home), frozenset(values), _nothing_asked))
 
     def test(self) -> Condition:
         word = self.peek()
@@ -185,16 +243,17 @@ class _Parser:
             return self.place(self.take())
         if word == "count":
             return self.count()
-        get = getter(parse_ref(self.take("ref")), self.home)
+        ref = parse_ref(self.take("ref"))
+        get = getter(ref, self.home)
         operator = self.take()
         if operator == "not":
-            inner = self.membership(get, self.take())
+            inner = self.membership(ref, get, self.take())
             return lambda node, segment, run: not inner(node, segment, run)
         if operator in {"valued", "in"}:
-            return self.membership(get, operator)
+            return self.membership(ref, get, operator)
         if operator == "is":
             return self.kind(get)
-        return self.comparison(get, operator)
+        return self.comparison(ref, get, operator)
 
     def place(self, word: str) -> Condition:
         """Where the segment stands among the others."""
@@ -239,11 +298,13 @@ class _Parser:
 
         return told_alike
 
-    def membership(self, get: Getter, word: str) -> Condition:
+    def membership(self, ref: Ref, get: Getter, word: str) -> Condition:
         if word == "valued":
-            return _valued(get)
+            whole_field = self.home and ref.segment == self.home and not ref.parts
+            return _valued_field(ref.field) if whole_field else _valued(get)
         if word == "in":
             values = self.values()
+            self.ask_text(ref, values)
             return lambda node, segment, run: text_of(get(node, segment, run)) in values
         raise ExpressionError(f"{word!r} stands where 'valued' or 'in' was expected")
 
@@ -254,7 +315,7 @@ class _Parser:
         is_kind = KINDS[word]
         return lambda node, segment, run: is_kind(text_of(get(node, segment, run)).strip())
 
-    def comparison(self, get: Getter, operator: str) -> Condition:
+    def comparison(self, ref: Ref, get: Getter, operator: str) -> Condition:
         if operator not in {"=", "!=", "~"}:
             raise ExpressionError(
                 f"{operator!r} stands where 'valued', 'is', 'in', '=', '!=' or '~' was expected"
@@ -265,6 +326,8 @@ class _Parser:
                 (text_of(get(node, segment, run)) == text_of(other(node, segment, run))) is same
             )
         value = self.take("text")[1:-1]
+        if operator != "~":
+            self.ask_text(ref, [value])
         if operator == "=":
             return lambda node, segment, run: text_of(get(node, segment, run)) == value
         if operator == "!=":
@@ -288,7 +351,7 @@ class _Parser:
 
         def counted(_node: Node, segment: Segment, run: Run) -> bool:
             source: Segment | None = segment if ref.segment == home else run.nearest(segment, ref.segment)
-            n = len(source.repetitions(ref.field)) if source is not None else 0
+            n = source.count(ref.field) if source is not None else 0
             return n == limit if operator == "=" else (n < limit if operator == "<" else n > limit)
 
         return counted
@@ -325,6 +388,24 @@ def _either(first: Condition, second: Condition) -> Condition:
 
 def _both(first: Condition, second: Condition) -> Condition:
     return lambda node, segment, run: first(node, segment, run) and second(node, segment, run)
+
+
+def _nothing_asked(_node: Node, _segment: Segment, _run: Run) -> object:
+    return None
+
+
+def _valued_field(number: int) -> Condition:
+    """Whether the first repetition of a field of the segment at hand holds a value."""
+
+    def test(_node: Node, segment: Segment, _run: Run) -> bool:
+        fields = segment.fields
+        raw = fields[number] if number < len(fields) else ""
+        if not raw or raw[0].isalnum():
+            return raw != ""  # what begins with a letter or digit has a value before any delimiter
+        nodes = segment.repetitions(number)
+        return bool(nodes) and valued(nodes[0])
+
+    return test
 
 
 def _valued(get: Getter) -> Condition:

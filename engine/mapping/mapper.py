@@ -14,11 +14,13 @@ from engine.mapping.clearing import cleared_paths, replaced_elements
 from engine.mapping.codes import Systems
 from engine.mapping.compiler import Compiler, Link, MessageRule
 from engine.mapping.convert import finish_texts
+from engine.mapping.memory import Memory
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, merge
 from engine.mapping.run import Instance, Null, Run
 from engine.mapping.tables import Folder, builtin, load
 from engine.records import Issue, Unmapped
+from engine.settings import Mapping as Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Mapper:
     Args:
         overlay: a site's folder of tables, or None.
         base: root of the URIs that must be invented, e.g. ``urn:wardstream:``.
+        limits: how much may be remembered of values.
         acts: whether to make the Provenance resources that the tables tell; what they alone tell is reported if not.
 
     Raises:
@@ -85,7 +88,12 @@ class Mapper:
     """
 
     def __init__(
-        self, overlay: Folder | None = None, *, base: str = "urn:wardstream:", acts: bool = True
+        self,
+        overlay: Folder | None = None,
+        *,
+        base: str = "urn:wardstream:",
+        acts: bool = True,
+        limits: Limits | None = None,
     ) -> None:
         tables = load(builtin(), overlay) if overlay is not None else load(builtin())
         compiler = Compiler(tables, base)
@@ -100,6 +108,7 @@ class Mapper:
             self.rules = [rule for rule in self.rules if rule.resource != "Provenance"]
         self.rules_version = tables.digest()
         """Changes whenever a row changes, built-in or of the overlay: for Provenance."""
+        self.memory = Memory(limits or Limits())
         self.naming = compiler.naming
         self.systems = compiler.systems
         self.ignored: dict[tuple[str, int], str] = {}
@@ -120,6 +129,7 @@ class Mapper:
         for instance in list(run.instances):
             if not instance.placed:
                 run.discard(instance)
+        run.all_made()
         self._identify(run)
         for instance, segment, links, items in run.links:
             self._link(run, instance, segment, links, items)
@@ -201,6 +211,7 @@ class Mapper:
         assert rule.table is not None
         items = rule.table.items_of(instance, segment, run)
         mark = len(run.trail)
+        run.by_leaf = rule.mode == "shared"  # another one may contradict it
         instance.placed += rule.table.run(segment, run, instance.resource, items)
         if rule.mode == "shared":
             instance.leaves = run.trail[mark:]
@@ -240,6 +251,8 @@ class Mapper:
             return  # it was discarded
         items: dict[int, Items] = {id(instance): own}
         for link in links:
+            if link.source and link.source not in run.by_name:
+                continue
             holder = run.holder(link, instance, segment)
             if holder is None:
                 continue
@@ -330,6 +343,9 @@ def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:
     count = 0
     for segment, _ in run.structured.placed:
         for number in segment.valued_fields():
+            if settled := segment.settled(number):
+                count += settled
+                continue
             used = _all_used(segment.repetitions(number))
             if used is not None:
                 count += used
@@ -372,9 +388,9 @@ def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
     tables = run.ran.get(id(segment))
     if tables is None:
         return _segment_reason(run, segment)
-    ignored = next((t.ignored[number] for t in tables if number in t.ignored), "")
-    if ignored:
-        return ignored
+    for table in tables:
+        if number in table.ignored:
+            return table.ignored[number]
     for table in reversed(tables):
         if false := table.refusal(number, segment, run):
             return f"condition false: {false}"

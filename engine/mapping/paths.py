@@ -16,6 +16,7 @@ another extension, where it is the plain name of a part. An extension on a primi
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.fhir import schema
@@ -43,7 +44,8 @@ class _Step(NamedTuple):
     primitive_twin: bool
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
     """A compiled path.
 
     Attributes:
@@ -59,49 +61,57 @@ class Target(NamedTuple):
     many: bool
     codes: frozenset[str] | None
     steps: tuple[_Step, ...]
-    siblings: tuple[str, ...] = ()
+    siblings: frozenset[str] = frozenset()
+    inner: tuple[_Step, ...] = field(init=False)
+    """The steps before the last."""
+    name: str = field(init=False)
+    """JSON name of the last step."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inner", self.steps[:-1])
+        object.__setattr__(self, "name", self.steps[-1].name if self.steps else "")
 
     def taken(self, root: dict[str, Any], items: Items, rep: int) -> bool:
         """Whether a plain value already stands there, so that a second one would have no place."""
         if self.many or not self.steps:
             return False
-        holder = self._holder(root, items, rep, create=False)
+        holder = self._holder(root, items, rep, create=False) if self.inner else root
         if holder is None:
             return False
-        last = self.steps[-1]
-        if last.name in holder:
-            return not isinstance(holder[last.name], dict)
-        return any(name in holder for name in self.siblings)
+        if self.name in holder:
+            return not isinstance(holder[self.name], dict)
+        return not self.siblings.isdisjoint(holder)
 
     def filled(self, root: dict[str, Any], items: Items, rep: int) -> bool:
         """Whether anything stands there."""
-        holder = self._holder(root, items, rep, create=False) if self.steps else None
-        return holder is not None and self.steps[-1].name in holder
+        if not self.inner:
+            return self.name in root
+        holder = self._holder(root, items, rep, create=False)
+        return holder is not None and self.name in holder
 
     def place(self, root: dict[str, Any], items: Items, value: Any, rep: int, *, create: bool = True) -> bool:
         """Put a value there. False when another value stands there, or (not create) its item is missing."""
         if not self.steps:
             return merge(root, value)
-        holder = self._holder(root, items, rep, create=create)
+        holder = self._holder(root, items, rep, create=create) if self.inner else root
         if holder is None:
             return False
-        last = self.steps[-1]
-        if last.many:
-            return _append(holder, last, items, value, rep)
-        if last.name not in holder:
-            for name in self.siblings:
-                if name in holder:
-                    return False
-            holder[last.name] = value
+        if self.many:
+            return _append(holder, self.steps[-1], items, value, rep)
+        name = self.name
+        if name not in holder:
+            if self.siblings and not self.siblings.isdisjoint(holder):
+                return False
+            holder[name] = value
             return True
-        present = holder[last.name]
+        present = holder[name]
         if isinstance(present, dict) and isinstance(value, dict):
             return merge(present, value)
         return bool(present == value)
 
     def _holder(self, root: dict[str, Any], items: Items, rep: int, *, create: bool) -> dict[str, Any] | None:
         holder = root
-        for depth, step in enumerate(self.steps[:-1]):
+        for depth, step in enumerate(self.inner):
             if not step.many:
                 below = holder.get(step.name)
                 if below is None:
@@ -151,7 +161,7 @@ def compile_target(root: str, text: str) -> Target:
     if element is None:
         raise PathError(f"{text!r} ends with an extension; add its value, such as .valueString")
     last = steps[-1]
-    siblings = tuple(
+    siblings = frozenset(
         other.name
         for other in schema.elements(owner).values()
         if element.choice and other.choice == element.choice and other.name != element.name

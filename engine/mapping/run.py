@@ -98,6 +98,8 @@ class Run:
         """Location of the segment that first told of each of them."""
         self.segment = message.msh
         """The segment at hand."""
+        self.by_leaf = False
+        """Whether what is used must be noted leaf by leaf, in case it has to be taken back when all is read."""
         self.trail: list[Leaf] = []
         self.reasons: dict[Leaf, str] = {}
         self.ran: dict[int, list[SegmentTable]] = {}
@@ -110,11 +112,17 @@ class Run:
         self.links: list[tuple[Instance, Segment, tuple[Link, ...], Items]] = []
         """References to set when all resources have their ids."""
         self.names = {segment.id for segment, _ in structured.placed} | {g.name for _, g in structured.placed}
+        self.context = mapper.memory.context(self)
+        """See :class:`engine.mapping.memory.Memory`."""
         self._group_of = {id(segment): group for segment, group in structured.placed}
         self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
+        self._near: dict[tuple[int, str], list[Segment]] = {}
+        """Segments of an id nearest to a group, by the id() of the group."""
         self._message_key = ""
         self._momentary = False
         """Whether the id being made hangs on the message's content."""
+        self._found: dict[tuple[str, int], list[Instance]] | None = None
+        """What :meth:`find` found, from when all instances are made."""
         self._known: dict[tuple[str, Getter], dict[str, list[Instance]]] = {}
         """Instances by what their segment says in one place, as links ask for it."""
 
@@ -127,18 +135,19 @@ class Run:
         """The nearest segment of that id: in the same group, else in the groups around it."""
         if name == "MSH":
             return self.message.msh
-        group: Group | None = self.group_of(segment)
-        while group is not None:
-            found = list(_in_group(group, name))
-            if len(found) == 1:
-                return found[0]
-            if found:
-                # Two patients in one message (A17, A24): the one told last before this segment.
-                here = self._index_of[id(segment)]
-                before = [s for s in found if self._index_of[id(s)] < here]
-                return before[-1] if before else found[0]
-            group = group.parent
-        return None
+        if name not in self.names:
+            return None
+        group = self._group_of[id(segment)]
+        key = (id(group), name)
+        found = self._near.get(key)
+        if found is None:
+            found = self._near[key] = _nearest_segments(group, name)
+        if len(found) < 2:
+            return found[0] if found else None
+        # Two patients in one message (A17, A24): the one told last before this segment.
+        here = self._index_of[id(segment)]
+        before = [s for s in found if self._index_of[id(s)] < here]
+        return before[-1] if before else found[0]
 
     def has(self, segment: Segment, name: str) -> bool:
         """Whether there is such a segment or group in the order that this is part of, or in the groups around it."""
@@ -203,6 +212,14 @@ class Run:
             if leaf.text:
                 self.use(leaf)
 
+    def use_some(self, node: Node, used: int) -> None:
+        """Use the leaves whose bits are set, in the order of those that are not empty."""
+        for leaf in leaves(node):
+            if leaf is not EMPTY:
+                if used & 1:
+                    self.use(leaf)
+                used >>= 1
+
     def undo(self, mark: int) -> None:
         """Take back what was used since ``mark`` (a length of the trail)."""
         for leaf in self.trail[mark:]:
@@ -238,18 +255,21 @@ class Run:
             Its reference, and whether all it says is kept: where the same thing was told before, what is
             missing there is added, and what contradicts it has no place.
         """
-        resource_type = resource["resourceType"]
-        reference = f"{resource_type}/{resource_id(resource_type, *key)}"
+        reference, content = self.named(resource, *key)
         present = self.made.get(reference)
         if present is None:
             self.made_by[reference] = f"{self.segment.id}[{self.segment.occurrence}]"
-            self.made[reference] = {
-                "resourceType": resource_type,
-                "id": reference.split("/", 1)[1],
-                **{name: value for name, value in resource.items() if name != "resourceType"},
-            }
+            self.made[reference] = content
             return reference, True
         return reference, merge(present, resource)
+
+    @staticmethod
+    def named(resource: dict[str, Any], *key: str) -> tuple[str, dict[str, Any]]:
+        """A resource that something refers to: its reference, and the resource under its id."""
+        resource_type = resource["resourceType"]
+        made = resource_id(resource_type, *key)
+        rest = {name: value for name, value in resource.items() if name != "resourceType"}
+        return f"{resource_type}/{made}", {"resourceType": resource_type, "id": made, **rest}
 
     def find(self, name: str, group: Group, order: int | None = None) -> Instance | None:
         """The instance that a link from ``group`` means.
@@ -261,14 +281,22 @@ class Run:
         candidates = self.by_name.get(name)
         if not candidates:
             return None
-        around: Group | None = group
-        while around is not None:
-            found = [i for i in candidates if _reachable(i.group, around)]
-            if found:
-                before = found if order is None else [i for i in found if i.order <= order]
-                return before[-1] if before else found[0]
-            around = around.parent
-        return None
+        key = (name, id(group))
+        found = self._found.get(key) if self._found is not None else None
+        if found is None:
+            found = _nearest_of(candidates, group)
+            if self._found is not None:
+                self._found[key] = found
+        if not found:
+            return None
+        if order is None or found[-1].order <= order:
+            return found[-1]
+        before = [i for i in found if i.order <= order]
+        return before[-1] if before else found[0]
+
+    def all_made(self) -> None:
+        """From now on no instance is made or discarded."""
+        self._found = {}
 
     def before(self, name: str, instance: Instance) -> Instance | None:
         """The instance of a name that was made last before this one."""
@@ -435,6 +463,17 @@ def _holds(group: Group, name: str) -> bool:
     )
 
 
+def _nearest_segments(group: Group, name: str) -> list[Segment]:
+    """Those of an id in the group, else in the nearest of the groups around it that holds any."""
+    around: Group | None = group
+    while around is not None:
+        found = list(_in_group(around, name))
+        if found:
+            return found
+        around = around.parent
+    return []
+
+
 def _in_group(group: Group, name: str) -> Iterator[Segment]:
     """Segments of the group and of the groups below it that can occur once only."""
     for item in group.items:
@@ -443,6 +482,17 @@ def _in_group(group: Group, name: str) -> Iterator[Segment]:
                 yield item
         elif item.spec.maximum == 1:
             yield from _in_group(item, name)
+
+
+def _nearest_of(candidates: list[Instance], group: Group) -> list[Instance]:
+    """Those of the candidates that the nearest group around holds, as :meth:`Run.find` goes outward."""
+    around: Group | None = group
+    while around is not None:
+        found = [i for i in candidates if _reachable(i.group, around)]
+        if found:
+            return found
+        around = around.parent
+    return []
 
 
 def _reachable(group: Group, ancestor: Group) -> bool:

@@ -132,7 +132,7 @@ def test_keying_touches_msh_and_pid_only():
     message = er7.read(oru_with(200, 1))
     assert message.first("PID").text(3)
     assert message.msh.text(10)
-    assert [s.id for s in message.segments if s._fields is not None] == ["MSH", "PID"]
+    assert [s.id for s in message.segments if s.is_split] == ["MSH", "PID"]
 
 
 @pytest.mark.parametrize(
