@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
 from engine.errors import SettingsError
 from models.artifact import CALIBRATION, CARD, FP16, FP32, INT8, LABELS, TOKENIZER, Artifact, Input, seal
 from models.calibration import Calibration
 from models.corpora.names import label_map
 from models.outputs import Outputs, Scheme, outputs_of
-from models.windows import Frame
+from models.windows import Frame, cut
+from models.words import Pieced, split_words
 
 #: Windows of the runtime: as long as training's, since attention's cost grows with their square.
 LONGEST, OVERLAP = 256, 64
@@ -83,7 +85,13 @@ def export(
         outputs = outputs_of(_names(config), label_map(wanted.labels), wanted.scheme)
         out.mkdir(parents=True, exist_ok=True)
         made_from = _tokenizer(plain, out, config, wanted)
-        _graphs(plain / "model.onnx", Path(scratch), out, config, wanted.precisions)
+        fused = _fused(plain / "model.onnx", Path(scratch) / "fused.onnx", config)
+        if "fp32" in wanted.precisions:
+            shutil.copy(fused, out / FP32)
+        if "int8" in wanted.precisions:
+            _int8(fused, out, made_from.frame)
+        if "fp16" in wanted.precisions:
+            _fp16(fused, out / FP16, config)
     _write(out / LABELS, outputs.as_json())
     _write(out / CALIBRATION, (calibration or Calibration()).as_json())
     (out / CARD).write_text(card or _plain_card(source, outputs, wanted), encoding="utf-8")
@@ -151,18 +159,6 @@ def _space_before_words(step: dict[str, Any]) -> None:
         step["prepend_scheme"] = "always"
 
 
-def _graphs(
-    plain: Path, scratch: Path, out: Path, config: Mapping[str, Any], precisions: tuple[str, ...]
-) -> None:
-    fused = _fused(plain, scratch / "fused.onnx", config)
-    if "fp32" in precisions:
-        shutil.copy(fused, out / FP32)
-    if "int8" in precisions:
-        _int8(fused, out / INT8)
-    if "fp16" in precisions:
-        _fp16(fused, out / FP16, config)
-
-
 def _fused(plain: Path, target: Path, config: Mapping[str, Any]) -> Path:
     """The graph with fused attention, or the plain one where fusion is unknown or changes the answers."""
     from onnxruntime.transformers.optimizer import optimize_model
@@ -197,21 +193,13 @@ def _distance(one: Path, other: Path, vocabulary: int) -> float:
     return float(np.abs(answers[0] - answers[1]).max())
 
 
-def _int8(fused: Path, target: Path) -> None:
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+def _int8(fused: Path, out: Path, frame: Frame) -> None:
+    from models.quantising import SAMPLE, quantise
 
-    # Seven bits: without VNNI, eight-bit products overflow sixteen-bit sums in silence (onnxruntime's quantization guide).
-    # Every output channel has a scale of its own, which wins the lost bit back.
-    quantize_dynamic(
-        str(fused),
-        str(target),
-        weight_type=QuantType.QInt8,
-        per_channel=True,
-        reduce_range=True,
-        # Shapes behind fused operators can't be inferred; every tensor that is quantised is a float.
-        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-    )
+    pieced = Pieced(Tokenizer.from_file(str(out / TOKENIZER)))
+    words = [split_words(text) for text in SAMPLE]
+    sample = [window.ids for pieces in pieced.many(SAMPLE, words) for window in cut(pieces, frame)]
+    quantise(fused, out / INT8, sample)
 
 
 def _fp16(fused: Path, target: Path, config: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ pytest.importorskip("optimum.exporters.onnx", reason="needs the train extra: mak
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np  # noqa: E402 - the extra is looked for first
+import onnxruntime  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 from transformers import (  # noqa: E402
     BertConfig,
@@ -28,7 +29,7 @@ from transformers import (  # noqa: E402
 from engine.errors import SettingsError  # noqa: E402
 from engine.records import Label, Note  # noqa: E402
 from engine.settings import Nlp  # noqa: E402
-from models.artifact import INT8  # noqa: E402
+from models.artifact import FP32, INT8  # noqa: E402
 from models.corpora.document import Document, Gold  # noqa: E402
 from models.export import Wanted, export  # noqa: E402
 from models.ner import OnnxExtractor  # noqa: E402
@@ -170,6 +171,40 @@ def test_the_graph_answers_as_the_model_does(tmp_path: Path, make: Any) -> None:
     with torch.no_grad():
         wanted = model(input_ids=torch.from_numpy(ids[None].astype(np.int64))).logits.numpy()
     assert np.abs(Session(artifact, Device.CPU).run([ids]) - wanted).max() < 1e-3
+
+
+def test_int8_survives_channels_that_run_ahead(tmp_path: Path) -> None:
+    """One loud channel, as every BERT has, must not take the steps of all the others: plain int8 loses the answer."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = save(tmp_path / "hub", wordpiece(lower=True), BIO, roberta=False)
+    with torch.no_grad():
+        for layer in model.bert.encoder.layer:
+            layer.intermediate.dense.bias[0] = 200.0
+            layer.output.dense.weight[:, 0] /= 200.0
+            layer.attention.output.LayerNorm.weight[1] *= 30.0
+            layer.intermediate.dense.weight[:, 1] /= 30.0
+    model.save_pretrained(tmp_path / "hub")
+    artifact = export(str(tmp_path / "hub"), tmp_path / "out", Wanted("tiny", precisions=("int8", "fp32")))
+    plain = tmp_path / "plain.onnx"
+    quantize_dynamic(
+        str(artifact.path(FP32)),
+        str(plain),
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        extra_options={"DefaultTensorType": 1},  # a float
+    )
+    ids = np.array([[2, *range(5, 30), 3]], np.int64)
+    answers = [_logits(path, ids) for path in (artifact.path(FP32), artifact.path(INT8), plain)]
+    ours, theirs = (float(np.abs(each - answers[0]).mean()) for each in answers[1:])
+    assert ours < theirs / 2
+
+
+def _logits(path: Path, ids: Any) -> Any:
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    known = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
+    return session.run(None, {each.name: known[each.name] for each in session.get_inputs()})[0]
 
 
 def test_a_full_folder_and_unknown_labels_are_refused(tmp_path: Path) -> None:
