@@ -83,3 +83,14 @@ def test_an_administration_time_that_is_none_is_told_as_text(message):
     """R4 demands occurrence[x]; what the sender wrote there stays."""
     result = message("VXU^V04^VXU_V04", PID, "ORC|RE||IMM-1", "RXA|0|1|X||107^DTAP^CVX|1")
     assert vaccine(result, "107")["occurrenceString"] == "X"
+
+
+def test_a_placeholder_is_no_number(process):
+    """ORC-3 9999 stands on every refusal and history that has no number: as an identifier it would make them one."""
+    lines = (
+        r"MSH|^~\&|A|B|C|D|20260401101112||VXU^V04^VXU_V04|1|P|2.5.1", "PID|1||7^^^KGH^MR||Tan^Ah Kow",
+        "ORC|RE||9999^REG", "RXA|0|1|20260401||08^Hep B^CVX|999|||||||||||00^Refused^NIP002||RE",
+    )  # fmt: skip
+    result = process("\r".join(lines).encode())
+    assert "identifier" not in result.one("Immunization")
+    assert result.unmapped()["ORC[1]-3[1].1"] == "9999 says that the vaccination has no number"
