@@ -18,6 +18,7 @@ from engine.hl7v2.finding import (
     OTHER,
     REQUIRED,
     SEQUENCE,
+    TABLE,
     VERSION,
     Finding,
     at_field,
@@ -66,7 +67,7 @@ def check(message: Message, profile: MessageProfile | None = None) -> list[Findi
         if reference is not None:
             found = segment_findings(segment, reference, own, agreed=agreed is not None)
             # Of a type or version that is none as a whole, it says nothing more that its parts are in no table.
-            findings += [f for f in found if segment is not message.msh or f.field not in told]
+            findings += [f for f in found if segment is not message.msh or not (f.field in told or _known(f))]
     order = {(s.id, s.occurrence): i for i, (s, _) in enumerate(structured.placed)}
     return sorted([*header, *findings], key=lambda f: (order.get((f.segment, f.sequence), -1), f.field))
 
@@ -78,6 +79,11 @@ def _version(message: Message) -> Iterator[Finding]:
     if message.version and not is_version(message.version):
         text = "version ID: no version of HL7 v2 (table 0104: 2.1 to 2.9); checked as 2.5.1"
         yield at_field(message.msh, 12, "", VERSION, "E", text)
+
+
+def _known(finding: Finding) -> bool:
+    """A version that we know and hl7apy's table does not."""
+    return finding.field == 12 and finding.code == TABLE
 
 
 def _message_type(message: Message, version: str) -> Iterator[Finding]:

@@ -29,17 +29,17 @@ _FORMS["TS"] = _FORMS["DTM"]
 _PATTERNS = {name: re.compile(pattern, re.ASCII) for name, (pattern, _) in _FORMS.items()}
 _LENGTHS = {"SI": 4, "NM": 16, "IS": 20, "ST": 199, "TX": 65536, "FT": 65536}
 """Longest values of the types (HL7 v2.5.1 §2.A)."""
-_NO_ST_LIMIT = frozenset({"2.1", "2.2", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9"})
-"""Versions that give ST no length of its own."""
+_NO_ST_LIMIT = ("2.0", "2.1", "2.2", "2.7", "2.8", "2.9")
+"""Beginnings of the versions that give ST no length of its own."""
 _LONG_TEXT = frozenset({("OBX", 5), ("NTE", 3)})
 """Fields that may be longer than their data type says."""
-_CONDITIONAL = frozenset({("OBX", 4)})
-"""Fields that hl7apy requires in some versions, and the standard only where several OBX have one identifier."""
+_CONDITIONAL = frozenset({("OBX", 4), ("OBR", 27), ("ORC", 7)})
+"""Fields that hl7apy requires in single versions, neither in those before nor in those after."""
 _TEXTS = frozenset({"FT", "TX", "ST", "varies", "None"})
 """Types in which senders write what looks like components."""
 _CODED = frozenset({"CE", "CWE", "CNE", "CF"})
-_EXTENSIBLE = frozenset({"HL70203", "HL70396", "HL70061", "HL70399"})
-"""HL7 tables that sites may add to."""
+_EXTENSIBLE = frozenset({"HL70191", "HL70203", "HL70396", "HL70061", "HL70399"})
+"""HL7 tables that sites add to; 0191 gets the types of MIME."""
 _HL7_TABLE = re.compile(r"HL7(\d{4})")
 _LISTED = 12
 """Codes of a table that a finding lists."""
@@ -122,7 +122,7 @@ def _field(place: _Place, reference: Reference, low: int, high: int) -> Iterator
 
 def _too_long_field(place: _Place, reference: Reference) -> Iterator[Finding]:
     """The length that a profile gives a field; hl7apy's definitions give none."""
-    length = reference[5]
+    length = reference[-1] or 0  # one field of v2.1 has a part too many before it
     if length <= 0:
         return
     mark = place.segment.delimiters.repetition
@@ -202,7 +202,7 @@ def _primitive(place: _Place, node: Node, type_name: str, table_name: str | None
 
 
 def _limit(place: _Place, type_name: str) -> int:
-    if type_name == "ST" and place.version in _NO_ST_LIMIT:
+    if type_name == "ST" and place.version.startswith(_NO_ST_LIMIT):
         type_name = "TX"
     if (place.segment.id, place.number) in _LONG_TEXT:
         return 10**9

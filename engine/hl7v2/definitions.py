@@ -23,6 +23,8 @@ _TABLES_FROM = {
 _LATEST = "hl7apy.v2_8_2"
 _TWINS = {"HL70206": "HL70287", "HL70287": "HL70206"}
 """Two tables of action codes whose places versions exchanged (ROL-2, PRT-2): codes of both are seen in both."""
+_OPEN_TABLES = frozenset({"HL70291"})
+"""Subtypes of MIME: whatever is registered."""
 _LOCAL_SYSTEM = re.compile(r"HL7\d{4}|99[A-Za-z0-9]{1,4}|L|UCUM|ISO.*")
 """Names of coding systems that table 0396 allows by rule."""
 _MORE = frozenset({"...", "…", ""})
@@ -33,10 +35,13 @@ _OPEN = re.compile(r"\.\.\.|<integer>|and higher")
 
 @cache
 def segments(version: str) -> Mapping[str, Reference]:
-    """Definitions of all segments of a version."""
+    """Definitions of all segments of a version; those that hl7apy knows by name only are not there."""
     module = importlib.import_module(f"{module_of(version)}.segments")
-    found: Mapping[str, Reference] = module.SEGMENTS
-    return found
+    whole = {
+        name: found if found[0] == "sequence" else ("sequence", found)
+        for name, found in module.SEGMENTS.items()
+    }
+    return {name: found for name, found in whole.items() if len(found) > 1}
 
 
 @cache
@@ -52,6 +57,8 @@ def table(version: str, name: str) -> tuple[str, frozenset[str]]:
     """Name of a table and its codes in the version and in the latest, whose older ones have gaps; () if unknown."""
     own = module_of(version)
     title, codes = "", set()
+    if name in _OPEN_TABLES:
+        return title, frozenset()
     for package in dict.fromkeys((_TABLES_FROM.get(own, own), _LATEST)):
         if find_spec(f"{package}.tables") is None:
             continue
