@@ -53,7 +53,10 @@ class FeedProfile(Section):
         "patient",
         description="what orders the feed's messages: the patient, or the whole feed one after another",
     )
-    timezone: str = Field("Asia/Singapore", description="zone of times that have no offset; without it, the site's (`WARDSTREAM_TIMEZONE`)")
+    timezone: str = Field(
+        "Asia/Singapore",
+        description="zone of times that have no offset; without it, the site's (`WARDSTREAM_TIMEZONE`)",
+    )
     update_policy: Literal["auto", "snapshot", "merge"] = Field(
         "auto",
         description="update events: merge patches what was sent and nulled, snapshot replaces the resource, "

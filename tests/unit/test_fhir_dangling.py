@@ -27,7 +27,8 @@ def test_a_reference_goes_and_its_display_and_neighbours_stay():
     assert [i.code for i in issues] == ["reference-lost"]
 
 
-def test_what_cannot_be_without_the_reference_goes_too_and_so_does_what_refers_to_it():
+def test_what_cannot_be_without_the_reference_says_that_it_is_unknown():
+    """The allergy is still one, and what refers to it still does."""
     allergy = {
         "resourceType": "AllergyIntolerance",
         "id": "a",
@@ -49,5 +50,9 @@ def test_what_cannot_be_without_the_reference_goes_too_and_so_does_what_refers_t
         "subject": {"reference": "AllergyIntolerance/a"},
     }
     kept, issues = without_dangling([PATIENT, allergy, flag], {"Patient/gone"})
-    assert kept == [PATIENT, {k: v for k, v in flag.items() if k != "subject"}]
-    assert len(issues) == 2
+    unknown = {
+        "url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+        "valueCode": "unknown",
+    }
+    assert kept == [PATIENT, {**allergy, "patient": {"extension": [unknown]}}, flag]
+    assert issues[0].code == "reference-lost"
