@@ -10,7 +10,7 @@ receivers.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engine.mapping.compiler import Rule, SegmentTable
 
 Json = dict[str, Any]
+Applies = Callable[["Rule"], bool]
 
 _UNTOUCHED = frozenset({"resourceType", "id", "meta", "text", "contained", "implicitRules", "language"})
 _NARROWED = frozenset({"Extension", "Identifier", "ContactPoint"})
@@ -34,15 +35,21 @@ _LABEL = re.compile(r"\[[^\]]*\]$")
 _FHIRPATH_QUOTE = str.maketrans({"\\": "\\\\", "'": "\\'"})
 
 
-def cleared_paths(table: SegmentTable, type_name: str, number: int) -> list[str]:
+def cleared_paths(table: SegmentTable, type_name: str, number: int, applies: Applies) -> list[str]:
     """FHIRPaths that a null in field ``number`` clears; [] when the tables can't tell one element from its like.
 
     A path goes as deep as it must to hold nothing of another field: the county of an address, not the address.
+
+    Args:
+        table: of the segment.
+        type_name: of the resource.
+        number: of the field.
+        applies: whether a row's condition holds in this message: the marks that it would give an item tell the item.
     """
     rules = _rules_of(table, number)
-    if not rules or _path(table, rules[0], type_name) is None:
+    if not rules or _path(table, rules[0], type_name, applies) is None:
         return []
-    paths = [path for rule in rules if (path := _path(table, rule, type_name)) is not None]
+    paths = [path for rule in rules if (path := _path(table, rule, type_name, applies)) is not None]
     # An extension whose last part has gone is none any more (ext-1).
     hollow = [f"{match[1]} and extension.empty())" for path in paths if (match := _NESTED.match(path))]
     return list(dict.fromkeys([*paths, *hollow]))
@@ -64,7 +71,7 @@ def _rules_of(table: SegmentTable, number: int) -> list[Rule]:
     return [rule for rule in table.rules if rule.field == number and rule.convert is not None]
 
 
-def _path(table: SegmentTable, rule: Rule, type_name: str) -> str | None:
+def _path(table: SegmentTable, rule: Rule, type_name: str, applies: Applies) -> str | None:
     """Path of what a rule writes, narrowed where several rules write into one array; None if that can't be told."""
     path, holder = type_name, type_name
     for step in rule.target.steps:
@@ -78,7 +85,7 @@ def _path(table: SegmentTable, rule: Rule, type_name: str) -> str | None:
             holder = element.content or element.types[0]
             path += f".{element.choice or name}"
             if step.many:
-                selector = _selector_of(table, rule, step.key)
+                selector = _selector_of(table, rule, step.key, applies)
                 if selector is None:
                     return None
                 path += selector
@@ -119,12 +126,12 @@ def _owned_before(table: SegmentTable, rule: Rule) -> bool:
     return False
 
 
-def _selector_of(table: SegmentTable, rule: Rule, key: str) -> str | None:
+def _selector_of(table: SegmentTable, rule: Rule, key: str, applies: Applies) -> str | None:
     """What tells a rule's items of an array from those of other fields: "" if there are none, None if nothing does."""
     if rule.target.text == key and (own := _by_defaults(rule)):
         return f".where({own})"
     array = _unlabelled(key)
-    mine = _marks(table, key)
+    mine = _marks(table, key, applies)
     tests = list(mine)
     others = {
         step.key: other
@@ -143,7 +150,7 @@ def _selector_of(table: SegmentTable, rule: Rule, key: str) -> str | None:
     ):
         return None
     for label, other in others.items():
-        theirs = _marks(table, label)
+        theirs = _marks(table, label, applies)
         if not theirs and other.target.text == label and (default := _by_defaults(other)):
             theirs = {default: f"({default}).not()"}
         if not mine.keys() <= theirs.keys():
@@ -169,7 +176,7 @@ def _by_defaults(rule: Rule) -> str:
     return f"{name.strip()} = '{_quoted(value.strip())}'"
 
 
-def _marks(table: SegmentTable, key: str) -> dict[str, str]:
+def _marks(table: SegmentTable, key: str, applies: Applies) -> dict[str, str]:
     """Fixed values that rows write into an item: tests that it passes, each with the test that others pass."""
     found: dict[str, str] = {}
     names: set[str] = set()
@@ -178,8 +185,8 @@ def _marks(table: SegmentTable, key: str) -> dict[str, str]:
         if other.convert is not None or other.placeholders or not target.startswith(f"{key}."):
             continue
         name, fixed = target.removeprefix(f"{key}."), other.fixed
-        if name in names:
-            continue  # a second value for other circumstances
+        if name in names or not applies(other):
+            continue  # a value for other circumstances
         names.add(name)
         if name.startswith("extension("):
             url = next(step.url for step in other.target.steps if step.url)
@@ -193,7 +200,14 @@ def _marks(table: SegmentTable, key: str) -> dict[str, str]:
         else:
             continue
         found[f"{test}.exists()"] = f"{test}.empty()"
+    if not found and applies is not _always:
+        # A condition that asks for the field itself fails where the field is null.
+        return _marks(table, key, _always)
     return found
+
+
+def _always(_rule: Rule) -> bool:
+    return True
 
 
 def _quoted(text: str) -> str:

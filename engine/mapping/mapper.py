@@ -12,7 +12,7 @@ from engine.hl7v2.structure import group_segments
 from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment, valued
 from engine.mapping.clearing import cleared_paths, replaced_elements
 from engine.mapping.codes import Systems
-from engine.mapping.compiler import Compiler, Link, MessageRule
+from engine.mapping.compiler import Compiler, Link, MessageRule, Rule
 from engine.mapping.convert import finish_texts
 from engine.mapping.memory import Memory
 from engine.mapping.naming import Naming, choose_patient_identifier
@@ -220,7 +220,7 @@ class Mapper:
         if NULL in segment.raw:
             for number in rule.table.fields:
                 if number < len(segment.fields) and NULL in segment.fields[number]:
-                    run.nulls += _nulls(rule, instance, segment, number)
+                    run.nulls += _nulls(run, rule, instance, segment, number)
 
     @staticmethod
     def _finish_texts(run: Run) -> None:
@@ -288,7 +288,7 @@ def _once(run: Run) -> list[dict[str, Any]]:
     return list(resources.values())
 
 
-def _nulls(rule: MessageRule, instance: Instance, segment: Segment, number: int) -> Iterator[Null]:
+def _nulls(run: Run, rule: MessageRule, instance: Instance, segment: Segment, number: int) -> Iterator[Null]:
     """The explicit null of a field, or of parts of it, in one of the resources that the field goes to."""
     assert rule.table is not None
     located = [(place, leaf.text) for place, leaf in segment.field_leaves(number) if leaf.text]
@@ -299,7 +299,11 @@ def _nulls(rule: MessageRule, instance: Instance, segment: Segment, number: int)
     whole = replaced_elements(rule.table, rule.resource, number, part=False)
     if len(nulls) == len(located) and (nulls[0] == field or nulls[0].endswith(("[1]", "[1].1", "[1].1.1"))):
         # All there is, from the first part on: some write "" into each component.
-        yield Null(instance, field, cleared_paths(rule.table, rule.resource, number), whole)
+
+        def applies(row: Rule) -> bool:
+            return row.when is None or bool(row.when(_nothing, segment, run))
+
+        yield Null(instance, field, cleared_paths(rule.table, rule.resource, number, applies), whole)
         return
     parts = replaced_elements(rule.table, rule.resource, number, part=True)
     repetitions = segment.repetitions(number)

@@ -154,6 +154,18 @@ def test_a_null_alone_leaves_all_that_the_message_does_not_speak_of(mapper, inde
     assert content(after(found, held)) == content(wanted)
 
 
+def test_the_end_of_a_stay_in_a_bed_leaves_its_other_places(mapper):
+    """PV1-3 null: the bed of now goes, whatever row of the table comes first."""
+    held = resources(outcome(mapper, SEGMENTS, "snapshot"))
+    keys = [text if n in {0, *KEYS["PV1"]} else "" for n, text in enumerate(SEGMENTS[4].split("|"))]
+    keys[3] = '""'
+    found = outcome(mapper, ["EVN|A08|20260101", "PID|1||7^^^KGH^MR", "|".join(keys)], "merge")
+    (url,) = (u for u in held if u.startswith("Encounter/"))
+    before, now = ({str(p) for p in h[url]["location"]} for h in (held, after(found, held)))
+    assert now < before
+    assert [p for p in held[url]["location"] if str(p) not in now] == [held[url]["location"][0]]
+
+
 def test_the_county_goes_and_its_address_stays(mapper):
     """PID-12 is a part of an address that PID-11 told of."""
     before = outcome(mapper, ["PID|1||7^^^KGH^MR||||||||Road 1^^Town|North"], "snapshot")
