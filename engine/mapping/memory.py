@@ -62,8 +62,9 @@ class Memory:
         self._count = 0
 
     def context(self, run: Run) -> int:
-        """A number for all that a conversion may know beside its value: sender, feed, zone, delimiters."""
-        key = (run.facility, run.profile.name, run.zone, run.message.delimiters)
+        """A number for all that a conversion may know beside its value: sender, feed and its names, zone, delimiters."""
+        names = (id(run.naming), id(run.systems))  # the mapper keeps them as long as it lives
+        key = (run.facility, run.profile.name, names, run.zone, run.message.delimiters)
         found = self._contexts.get(key)
         if found is None:
             if len(self._contexts) >= self._limit:
