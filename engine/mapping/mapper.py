@@ -116,7 +116,7 @@ class Mapper:
         for table in compiler.segments.values():
             for number, why in table.ignored.items():
                 self.ignored.setdefault((table.segment, number), why)
-        self._names: dict[str, tuple[Naming, Systems]] = {}
+        self._names: dict[tuple[object, ...], tuple[Naming, Systems]] = {}
         self._chosen: dict[tuple[str, str, str], list[list[MessageRule]]] = {}
 
     def map(self, message: Message, profile: FeedProfile) -> Mapped:
@@ -153,9 +153,10 @@ class Mapper:
         """Assigning authorities and coding systems as this feed's profile has them."""
         if not profile.authorities and not profile.coding_systems:
             return self.naming, self.systems
-        found = self._names.get(profile.name)
+        key = (*profile.authorities.items(), None, *profile.coding_systems.items())
+        found = self._names.get(key)
         if found is None:
-            found = self._names[profile.name] = (
+            found = self._names[key] = (
                 self.naming.with_local(profile.authorities),
                 self.systems.with_local(profile.coding_systems),
             )

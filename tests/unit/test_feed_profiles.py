@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.composition import Profiles, make_intake, make_pipeline
+from adapters.composition import Profiles, make_intake, make_mapper, make_pipeline
 from adapters.feed_profiles import load_profile, load_profiles
 from engine.errors import SettingsError
-from engine.hl7v2 import message_profile
+from engine.feeds import FeedProfile
+from engine.hl7v2 import er7, message_profile
 from engine.records import Envelope, Kind
 from engine.settings import Settings
 
@@ -273,6 +274,19 @@ def test_key_at_the_edge_follows_the_profile_too(tmp_path):
     intake = make_intake(settings)
     assert intake.key(envelope.payload, "lab") == make_pipeline(settings).process(envelope)[0].patient_key
     assert intake.key(envelope.payload, "other") == "other"
+
+
+def test_two_profiles_of_one_name_keep_their_own_names(tmp_path):
+    """A mapper used as a library: what one profile calls an authority is nothing to the next, whatever it is named."""
+    mapper = make_mapper(Settings())
+    profiles = [FeedProfile(authorities={"KGH": f"https://{n}.example/mrn"}) for n in "ab"]
+    systems = []
+    for profile in profiles:
+        (patient,) = (
+            r for r in mapper.map(er7.parse(ADT), profile).resources if r["resourceType"] == "Patient"
+        )
+        systems.append(patient["identifier"][0]["system"])
+    assert systems == ["https://a.example/mrn", "https://b.example/mrn"]
 
 
 def test_unexpected_sender_is_reported(convert):
