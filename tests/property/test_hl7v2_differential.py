@@ -34,8 +34,6 @@ PYTHON_HL7_DIFFERS = {
     ),
 }
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)")
-MAX_BYTES_FOR_HL7APY = 6_000
-"""hl7apy takes 30 ms a kilobyte: larger messages would make this test take half an hour."""
 
 
 def texts(corpora: Path):
@@ -128,13 +126,17 @@ def test_hl7apy_tells_the_same(corpora):
     """Every field that hl7apy gives holds the same values with us; fields it drops as withdrawn we keep."""
     read = fields = kept = 0
     differing = {}
+    seen = set()  # hl7apy takes 30 ms a kilobyte, and the corpora hold some messages in several folders
     for name, message, text in texts(corpora):
-        if len(text) > MAX_BYTES_FOR_HL7APY:
+        if text in seen:
             continue
+        seen.add(text)
+        # It refuses the fifth delimiter, of v2.7.
+        known = text if "\\P\\" in text else text.replace("|^~\\&#|", "|^~\\&|", 1)
         try:
-            theirs = by_hl7apy(text, message)
+            theirs = by_hl7apy(known, message)
         except (HL7apyException, ValueError, AttributeError):
-            continue  # it refuses what it can't parse: letters in a number, delimiters of v2.7, unknown versions
+            continue  # it refuses what it can't parse: letters in a number, names of no segment, unknown versions
         read += 1
         mine: dict = {}
         for (segment, occurrence, number, *_), value in ours(message).items():
@@ -144,7 +146,7 @@ def test_hl7apy_tells_the_same(corpora):
         kept += len(mine.keys() - theirs.keys())
         if any(sorted(mine.get(place, [])) != values for place, values in theirs.items()):
             differing[name] = {p: (mine.get(p), v) for p, v in theirs.items() if sorted(mine.get(p, [])) != v}
-    assert read > 400
-    assert fields > 20_000
+    assert read > 750
+    assert fields > 95_000
     assert kept < fields / 50
     assert differing == {}

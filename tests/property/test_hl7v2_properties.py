@@ -105,6 +105,39 @@ def test_both_ways_to_walk_a_message_agree(data, d):
         assert segment.text(number, c, u, r) == text
 
 
+switching = st.lists(
+    st.sampled_from(
+        [
+            "\x1b",
+            "\x1b$B",
+            "\x1b(B",
+            "\\C2842\\",
+            "\\M2442\\",
+            "\\X1B\\",
+            "\\E\\",
+            "\\F\\",
+            "\\",
+            ";3ED",
+            "x",
+            "&",
+            "^",
+            "~",
+            "|",
+            "$B",
+        ]
+    ),
+    max_size=9,
+).map("".join)
+
+
+@given(switching)
+def test_switches_and_escape_characters_read_the_same_when_written_again(raw):
+    """ESC as a character, as hexadecimal and as a switch of the character set, in any company."""
+    message = er7.parse(f"MSH|^~\\&|A|B|||2026||ADT^A01|1|P|2.5\rZZZ|{raw}|\r")
+    again = er7.parse(er7.write(message))
+    assert list(map(_shown, again.located_leaves())) == list(map(_shown, message.located_leaves()))
+
+
 def _shown(pair):
     return pair[0], pair[1].text
 
