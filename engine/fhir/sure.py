@@ -180,8 +180,27 @@ def _of_object(slot: Slot, *, nested: bool) -> Test:
         profile = slot.profile.test
         return lambda value: whole(value) and profile(value)
     if slot.content == "Extension" and not nested:
-        return lambda value: whole(value) and ":" in value.get("url", ":")
+        return _extension(whole)
     return whole
+
+
+def _extension(whole: Test) -> Test:
+    """An extension whose url must be absolute; nearly all are that and one plain value."""
+    values = {
+        slot.name: quick
+        for slot in rule_for("Extension").known.values()
+        if slot.choice and (quick := _quick(slot))
+    }
+
+    def test(value: Any) -> bool:
+        if len(value) == 2 and "url" in value:
+            for name, content in value.items():
+                if name in values:
+                    url = value["url"]
+                    return bool(values[name](content)) and ":" in url and bool(_URI(url))
+        return bool(whole(value)) and ":" in value.get("url", ":")
+
+    return test
 
 
 def _reference(slot: Slot, whole: Test) -> Test:

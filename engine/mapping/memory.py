@@ -147,9 +147,12 @@ def _watched(rule: Rule, raw: str, segment: Segment, run: Run) -> _Known | None:
     order = [leaf for leaf in leaves(whole) if leaf is not EMPTY]
     if any(leaf.text == NULL or not leaf.text.strip() for leaf in order):
         return None
+    part = _part(whole, rule.parts)
+    if part is EMPTY:
+        return None  # the row has nothing to read, whatever its function makes of nothing
     watch: Any = _Watch(run)
     try:
-        value = rule.convert(_part(whole, rule.parts), _Value(segment.delimiters), watch)  # type: ignore[arg-type]
+        value = rule.convert(part, _Value(segment.delimiters), watch)  # type: ignore[arg-type]
     except AttributeError:  # it asked for more than there is to a value
         return None
     codes = rule.target.codes
