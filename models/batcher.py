@@ -40,14 +40,16 @@ class Limits:
         batch_pieces: padded pieces in a batch; a single window may be longer.
         batch_wait: how long the oldest window waits for company.
         queue_pieces: pieces that may wait.
-        rows: windows in a batch at most. 1 for dynamic int8, which scales numbers over the whole batch: there a
-            note's answer would depend on its neighbours, and on a CPU a batch is no faster than its rows one by one.
+        rows: windows in a batch at most. 1 on a CPU: dynamic int8 scales numbers over the whole batch, so that a note's
+            answer would depend on its neighbours, and a batch is no faster there than its rows one by one.
+        parallel: batches that run at one time.
     """
 
     batch_pieces: int
     batch_wait: float
     queue_pieces: int
     rows: int = 4096
+    parallel: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +82,7 @@ class Batcher:
     """Shares one model among callers of one event loop.
 
     Args:
-        run: computes ``[rows, longest, outputs]``; called in ``executor``, one batch at a time.
+        run: computes ``[rows, longest, outputs]``; called in ``executor``, for ``limits.parallel`` batches at a time.
         executor: where the model runs, so that the event loop goes on.
         limits: see :class:`Limits`.
     """
@@ -135,8 +137,12 @@ class Batcher:
     async def _serve(self) -> None:
         while self._waiting:
             await self._company()
-            for batch in self._take():
-                await self._serve_batch([item for item in batch if not item.future.cancelled()])
+            gate = asyncio.Semaphore(self._limits.parallel)
+            await asyncio.gather(*(self._in_turn(gate, batch) for batch in self._take()))
+
+    async def _in_turn(self, gate: asyncio.Semaphore, batch: list[_Waiting]) -> None:
+        async with gate:
+            await self._serve_batch([item for item in batch if not item.future.cancelled()])
 
     async def _company(self) -> None:
         """Waits until a batch is full or the oldest has waited long enough."""

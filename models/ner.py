@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from engine.errors import SettingsError, SlowExtractorError
 from engine.records import Label, ModelInfo, Note, Span
 from engine.settings import Nlp
-from models.artifact import INT8, TOKENIZER, Artifact
+from models.artifact import TOKENIZER, Artifact
 from models.batcher import Batcher, Limits, Served
 from models.decoding import Decoder
 from models.session import CUDA, Device, Session
@@ -51,10 +51,11 @@ class LoadedModel:
             settings.batch_pieces_cuda if on_gpu else settings.batch_pieces,
             settings.batch_wait,
             settings.queue_pieces,
-            rows=1 if self._session.file == INT8 else 4096,
+            rows=4096 if on_gpu else 1,
+            parallel=self._session.parallel,
         )
-        # One thread runs the model: its own threads use the cores. Another cuts texts meanwhile.
-        self._model_thread = ThreadPoolExecutor(1, "ner-model")
+        # Another thread cuts texts meanwhile.
+        self._model_thread = ThreadPoolExecutor(self._session.parallel, "ner-model")
         self._text_thread = ThreadPoolExecutor(1, "ner-text")
         self.batcher = Batcher(self._run, self._model_thread, limits)
         self.info = ModelInfo(artifact.model_id, artifact.version, self._session.provider)

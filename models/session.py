@@ -104,12 +104,15 @@ def choose(device: Device, artifact: Artifact) -> tuple[str, str]:
 
 
 class Session:
-    """A loaded model. :meth:`run` may be called from one thread at a time.
+    """A loaded model. :meth:`run` may be called from ``parallel`` threads at a time.
+
+    A run on the CPU uses one core, and several run side by side: two cores read 1.9 times as much so, and only 1.2 times
+    as much when they share the products of each window (bench/bench_ner.py).
 
     Args:
         artifact: whose model is loaded.
         device: where to compute.
-        threads: CPU threads of one run; 0 takes the cores this process may use.
+        threads: CPU threads in all; 0 takes the cores this process may use.
 
     Raises:
         SettingsError: see :func:`choose`, or CUDA failed while the model was loaded.
@@ -118,17 +121,18 @@ class Session:
     def __init__(self, artifact: Artifact, device: Device = Device.AUTO, threads: int = 0) -> None:
         self.provider, self.file = choose(device, artifact)
         self._input = artifact.input
-        self._session = _open(artifact.path(self.file), self.provider, threads)
+        self._session = _open(artifact.path(self.file), self.provider)
         if self.provider not in self._session.get_providers() and device is Device.AUTO:
             # A device too old, or without memory left: onnxruntime knows only when it has tried.
             self.provider, self.file = choose(Device.CPU, artifact)
-            self._session = _open(artifact.path(self.file), self.provider, threads)
+            self._session = _open(artifact.path(self.file), self.provider)
         if self.provider not in self._session.get_providers():
             raise SettingsError(
                 f"onnxruntime did not take up {self.provider}",
                 location="nlp.device",
                 action="Look at its log with nlp.device=cuda, or set nlp.device to cpu.",
             )
+        self.parallel = 1 if self.provider == CUDA else threads or len(os.sched_getaffinity(0))
         self._output = self._session.get_outputs()[0].name
         self._types = {each.name: _NUMPY[each.type] for each in self._session.get_inputs()}
 
@@ -175,14 +179,11 @@ class Session:
 _NUMPY = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 
 
-def _open(path: Path, provider: str, threads: int) -> ort.InferenceSession:
+def _open(path: Path, provider: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    # Threads that sleep between operators cost half of the speed (bench/bench_ner.py); between runs they must sleep.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     return ort.InferenceSession(str(path), options, providers=_providers(provider))
 
 
