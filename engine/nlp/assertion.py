@@ -51,6 +51,11 @@ _TOUCHING = re.compile(r"[ \t]?[(:\-–]?[ \t]?")
 # "fever -, cough (-)": a minus written after a finding, and nothing after the minus.
 _MINUS = re.compile(r"[ \t]?(?:\((?:[-–−]|neg|nil)\)|[-–−](?:ve\b)?(?=[ \t]*(?:[,;.)/]|[\r\n]|$)))")
 _MARKS = frozenset(",:;.()/")
+_BY_NAME = re.compile(
+    r"(?:[-*•]\s*)?(?:the |this |our )?(?:patient|pt|(?:mr|mrs|ms|mdm|mdm\.|mr\.|mrs\.|ms\.)[ \t]+[A-Z]\w*)(?![\w'’])",
+    re.IGNORECASE,
+)
+_BY_PRONOUN = re.compile(r"(?:[-*•]\s*)?(?:he|she)(?![\w'’])", re.IGNORECASE)
 
 # Findings of a kind: "no fever, CT brain normal" does not deny the CT.
 _KINDS: Mapping[Label, frozenset[Label]] = {
@@ -89,8 +94,12 @@ def contexts_of(
     """
     contexts = [Context()] * len(spans)
     first = 0
+    about = _About("", of_patient=True)
+    bodies = {section.start: section.body for section in sections}
     for start, end in _statements(text, sections):
         last = first
+        body = min(bodies.get(start, start), end)  # behind the heading that opens the statement, if one does
+        about = about.then(text[body:end].lstrip(), section_at(sections, body))
         while last < len(spans) and spans[last].start < end:
             last += 1
         if any(span.label in _KINDS for span in spans[first:last]):
@@ -98,9 +107,34 @@ def contexts_of(
             for at in range(first, last):
                 if spans[at].label in _KINDS:
                     section = "" if at in measured else section_at(sections, spans[at].start)
+                    if section == "family-history" and about.of_patient:
+                        section = ""
                     contexts[at] = _settle(statement.meanings(spans[at]), spans[at].label, section)
         first = last
     return contexts
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """Whom a statement of a family history speaks of by its first words.
+
+    "Patient denies chest pain" is the patient's own wherever it stands. "She" is whoever was spoken of last.
+    """
+
+    section: str
+    of_patient: bool
+    named: bool = False
+
+    def then(self, statement: str, section: str) -> _About:
+        if section != "family-history":
+            return _About(section, of_patient=False)
+        named = self.named if self.section == section else False
+        last = self.of_patient if self.section == section else False
+        if _BY_NAME.match(statement):
+            return _About(section, of_patient=True, named=True)
+        if _BY_PRONOUN.match(statement):
+            return _About(section, of_patient=last or not named, named=named)
+        return _About(section, of_patient=False, named=True)
 
 
 def _statements(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, int]]:

@@ -210,6 +210,23 @@ def test_a_section_decides_where_no_trigger_does(marked, expected):
     assert [c.assertion for c in contexts(marked)] == [MEANS[sign] for sign in expected.split()]
 
 
+@pytest.mark.parametrize(
+    ("marked", "kin"),
+    [
+        ("Family history:\nFather had <DM>.\nPatient denies <chest pain>.\nHe has <HTN>.", "FTH - -"),
+        ("Family history: mother had <breast cancer>. Mdm Tan has no <breast lump>.", "MTH -"),
+        ("Family history: The patient has <asthma>, mother has <DM>.", "- MTH"),
+        ("FHx:\nMother has <DM>.\nShe had a <stroke> at 60.", "MTH FAMMEMB"),
+        ("FHx:\nHe has two brothers with <HTN>.", "BRO"),
+        ("FHx:\nPatient's mother has <DM>.", "MTH"),
+        ("FHx:\nPatient denies family history of <CA colon>.", "FAMMEMB"),
+    ],
+)
+def test_a_family_history_that_names_the_patient_speaks_of_the_patient(marked, kin):
+    """What the patient denies is no relative's; "she" behind a mother is the mother."""
+    assert [c.kin or "-" for c in contexts(marked)] == kin.split()
+
+
 def test_a_test_with_a_value_was_done_even_under_plan():
     """A measured test is a result wherever it stands."""
     text, spans = read("Plan:\nrepeat <T:FBC>, <T:Hb> 10.2")
