@@ -106,8 +106,8 @@ def choose(device: Device, artifact: Artifact) -> tuple[str, str]:
 class Session:
     """A loaded model. :meth:`run` may be called from ``parallel`` threads at a time.
 
-    A run on the CPU uses one core, and several run side by side: two cores read 1.9 times as much so, and only 1.2 times
-    as much when they share the products of each window (bench/bench_ner.py).
+    A run on the CPU uses one core, and several run side by side: two cores then read 3 to 13 % more notes a second than when
+    they shared the products of each window (bench/bench_ner.py, idle machine); a note read alone takes longer for it.
 
     Args:
         artifact: whose model is loaded.
