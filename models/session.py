@@ -106,7 +106,7 @@ def choose(device: Device, artifact: Artifact) -> tuple[str, str]:
 class Session:
     """A loaded model. :meth:`run` may be called from ``parallel`` threads at a time.
 
-    A run on the CPU uses one core, and several run side by side: two cores then read 3 to 13 % more notes a second than when
+    A run on the CPU uses one core, and several run side by side: two cores then read 2 to 13 % more notes a second than when
     they shared the products of each window (bench/bench_ner.py, idle machine); a note read alone takes longer for it.
 
     Args:
