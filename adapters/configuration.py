@@ -84,15 +84,22 @@ def _refuse_unknown_variables() -> None:
             )
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def content_of(path: Path, what: str, action: str) -> bytes:
+    """Content of a file that settings stand in. Raises SettingsError with ``action``: ``what`` can't be read."""
     try:
-        loaded = yaml.safe_load(path.read_bytes().decode("utf-8-sig"))
+        return path.read_bytes()
     except OSError as error:
         raise SettingsError(
-            f"The settings file can't be read: {error.strerror or type(error).__name__}",
+            f"{what} can't be read: {error.strerror or type(error).__name__}",
             location=str(path),
-            action="Let this user read it.",
+            action=action,
         ) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    content = content_of(path, "The settings file", "Let this user read it.")
+    try:
+        loaded = yaml.safe_load(content.decode("utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""

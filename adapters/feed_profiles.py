@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
+from adapters.configuration import content_of
 from engine.errors import SettingsError
 from engine.feeds import FeedProfile
 from engine.hl7v2.message_profile import MessageProfile, read_profile
@@ -126,14 +127,7 @@ def load_message_profile(path: Path, location: str = "") -> MessageProfile:
 
 def _compose(path: Path) -> yaml.Node | None:
     """The YAML of a file, with marks of its lines."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SettingsError(
-            f"The profile can't be read: {error.strerror or type(error).__name__}",
-            location=str(path),
-            action="Make it a file that this user may read.",
-        ) from None
+    content = content_of(path, "The profile", "Make it a file that this user may read.")
     try:
         return yaml.compose(content.decode("utf-8-sig"), Loader=_Loader)
     except UnicodeDecodeError as error:
