@@ -208,9 +208,7 @@ def escape_issues(message: Message) -> list[Issue]:
             if d.escape not in raw or (number == 2 and segment.id in HEADERS):
                 continue
             for kind in {k for part in marks.split(raw) for k in strange_escapes(part, d)}:
-                place, times = found.get(
-                    (segment.id, number, kind), (f"{segment.id}[{segment.occurrence}]-{number}", 0)
-                )
+                place, times = found.get((segment.id, number, kind), (f"{segment.location}-{number}", 0))
                 found[segment.id, number, kind] = place, times + 1
     return [_escape_issue(kind, place, times) for (_, _, kind), (place, times) in found.items()]
 
@@ -269,8 +267,3 @@ def write_node(node: Node, delimiters: Delimiters, depth: int = 0) -> str:
         return escape_text(node.text, delimiters)
     joint = delimiters.subcomponent if depth else delimiters.component
     return joint.join(write_node(part, delimiters, depth + 1) for part in node)
-
-
-def segment_ids(message: Message) -> Iterable[str]:
-    """Segment ids in order; handy in tests and error texts."""
-    return (s.id for s in message.segments)

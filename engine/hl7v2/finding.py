@@ -44,11 +44,10 @@ class Finding:
 
 def at_field(segment: Segment, number: int, suffix: str, code: str, severity: str, message: str) -> Finding:
     """A finding in a field; ``suffix`` is its ``[r].c.s``."""
-    location = f"{segment.id}[{segment.occurrence}]-{number}{suffix}"
+    location = f"{segment.location}-{number}{suffix}"
     return Finding(segment.id, segment.occurrence, number, location, code, severity, message)
 
 
 def at_segment(segment: Segment, code: str, severity: str, message: str) -> Finding:
     """A finding about a whole segment."""
-    location = f"{segment.id}[{segment.occurrence}]"
-    return Finding(segment.id, segment.occurrence, 0, location, code, severity, message)
+    return Finding(segment.id, segment.occurrence, 0, segment.location, code, severity, message)

@@ -124,11 +124,10 @@ class _Placer:
         self._report(segment, "segment-order", "The segment stands out of order")
 
     def _report(self, segment: Segment, code: str, message: str) -> None:
-        location = f"{segment.id}[{segment.occurrence}]"
         action = (
             "It was kept and mapped with its nearest group; ask the sender to follow the message structure."
         )
-        self.issues.append(Issue(Severity.WARNING, code, location, message, action))
+        self.issues.append(Issue(Severity.WARNING, code, segment.location, message, action))
 
     def _add(self, group: Group, index: int | None, segment: Segment) -> None:
         group.items.append(segment)

@@ -103,7 +103,12 @@ class Segment:
         self._marks: dict[int, tuple[int, int]] | None = None
 
     def __repr__(self) -> str:
-        return f"<Segment {self.id}[{self.occurrence}]>"
+        return f"<Segment {self.location}>"
+
+    @property
+    def location(self) -> str:
+        """Where it stands, as issues say it: ``OBX[2]``."""
+        return f"{self.id}[{self.occurrence}]"
 
     def __getattr__(self, name: str) -> list[str]:
         """What has no value yet: the fields, the first time."""
@@ -270,7 +275,7 @@ class Segment:
             yield from self._located(number, nodes)
 
     def _located(self, number: int, nodes: tuple[Node, ...]) -> Iterator[tuple[str, Leaf]]:
-        base = f"{self.id}[{self.occurrence}]-{number}"
+        base = f"{self.location}-{number}"
         several = len(nodes) > 1
         for r, node in enumerate(nodes, 1):
             if isinstance(node, Leaf):

@@ -136,7 +136,7 @@ class Mapper:
         unmapped, cleared, count = _report(run)
         return Mapped(
             tuple(_once(run)),
-            run.made_by | {_reference(i): _location(i.segment) for i in run.instances},
+            run.made_by | {_reference(i): i.segment.location for i in run.instances},
             self.patient_identifier(run.naming, message, run.facility),
             (*message.issues, *structured.issues, *run.issues),
             unmapped,
@@ -274,10 +274,6 @@ def _reference(instance: Instance) -> str:
     return f"{instance.resource['resourceType']}/{instance.id}"
 
 
-def _location(segment: Segment) -> str:
-    return f"{segment.id}[{segment.occurrence}]"
-
-
 def _once(run: Run) -> list[dict[str, Any]]:
     """Every resource once: what was made for a reference gives way to the instance of the same id."""
     resources = {_reference(i): i.resource for i in run.instances}
@@ -296,7 +292,7 @@ def _nulls(run: Run, rule: MessageRule, instance: Instance, segment: Segment, nu
     nulls = [place for place, text in located if text == NULL]
     if not nulls:
         return
-    field = f"{_location(segment)}-{number}"
+    field = f"{segment.location}-{number}"
     whole = replaced_elements(rule.table, rule.resource, number, part=False)
     if len(nulls) == len(located) and (nulls[0] == field or nulls[0].endswith(("[1]", "[1].1", "[1].1.1"))):
         # All there is, from the first part on: some write "" into each component.
@@ -338,7 +334,7 @@ def _unmapped_nulls(run: Run) -> Iterator[str]:
             if number in asked or (segment.id, number) in run.mapper.ignored:
                 continue
             if any(leaf.text == NULL for _, leaf in segment.field_leaves(number)):
-                yield f"{_location(segment)}-{number}"
+                yield f"{segment.location}-{number}"
 
 
 def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:

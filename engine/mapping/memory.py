@@ -114,7 +114,7 @@ def _again(known: _Known, rule: Rule, segment: Segment, run: Run, root: Json, it
                 return None
         for reference, _, thaw in known.made:
             if reference not in run.made:
-                run.made_by[reference] = f"{run.segment.id}[{run.segment.occurrence}]"
+                run.made_by[reference] = run.segment.location
                 run.made[reference] = thaw()
     if known.codes:
         run.codes += known.codes

@@ -258,7 +258,7 @@ class Run:
         reference, content = self.named(resource, *key)
         present = self.made.get(reference)
         if present is None:
-            self.made_by[reference] = f"{self.segment.id}[{self.segment.occurrence}]"
+            self.made_by[reference] = self.segment.location
             self.made[reference] = content
             return reference, True
         return reference, merge(present, resource)
