@@ -59,6 +59,8 @@ class SourceMessage:
 
 
 STANDARD_INPUT = "-"
+_FHIR_XML = b"http://hl7.org/fhir"
+"""The namespace of FHIR as XML. Other markup, such as a gateway's error page, is no message at all."""
 STANDARD_OUTPUT = Path("/dev/stdout")
 """The file, if it is one, that standard output was sent to."""
 
@@ -212,8 +214,9 @@ def _kind(path: Path, head: bytes, wanted: Format) -> Kind:
     narrow = head[:400].replace(b"\0", b"").lstrip(b"\xff\xfe\xef\xbb\xbf")
     if _HL7_START.match(narrow):
         return Kind.HL7V2
-    if narrow.lstrip()[:1] in {b"{", b"[", b"<"}:
-        return Kind.FHIR  # of XML the FHIR reader says what it is
+    first = narrow.lstrip()[:1]
+    if first in {b"{", b"["} or (first == b"<" and _FHIR_XML in head.replace(b"\0", b"")):
+        return Kind.FHIR  # of FHIR as XML the FHIR reader says that it wants JSON
     return Kind.FHIR if _suffixes(path) & _JSON_SUFFIXES else Kind.HL7V2
 
 

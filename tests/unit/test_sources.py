@@ -10,6 +10,7 @@ import pytest
 from adapters.replay.sources import CHUNK_BYTES, Format, messages
 from engine.errors import ReadError, SettingsError
 from engine.fhir.reader import read_documents
+from engine.records import Kind
 from engine.settings import Read
 
 ADT = b"MSH|^~\\&|A|B|C|D|20260105080000+0800||ADT^A01|%d|P|2.5.1\rPID|1||X\r"
@@ -193,3 +194,15 @@ def test_xml_is_given_to_the_reader_that_knows_what_it_is(tmp_path):
     (message,) = read(tmp_path)
     with pytest.raises(ReadError, match="XML"):
         list(read_documents(message.payload, Read()))
+
+
+def test_other_markup_is_no_fhir(tmp_path):
+    """A gateway's error page in a feed's folder goes the way of the feed, and is refused there as no HL7 v2."""
+    (tmp_path / "a.hl7").write_bytes(b"<!DOCTYPE html>\n<html><body>502 Bad Gateway</body></html>\n")
+    (message,) = read(tmp_path)
+    assert message.kind is Kind.HL7V2
+
+
+def test_every_hl7v2_fixture_can_go_over_mllp(root):
+    """The demo sends the whole folder over MLLP, what is broken too, and fails where one is never answered."""
+    assert {message.kind for message in read(root / "fixtures" / "hl7v2")} == {Kind.HL7V2}
