@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from adapters.cli_errors import ended
+from adapters.cli_flags import flag
 from adapters.cli_maps import app as maps_app
 from adapters.cli_models import app as models_app
 from adapters.replay.sources import Format
@@ -27,6 +28,7 @@ app = typer.Typer(
 
 app.add_typer(maps_app)
 app.add_typer(models_app)
+app.command()(flag)
 
 Paths = Annotated[list[Path], typer.Argument(help="files and folders", show_default=False)]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from adapters.cli_flags import flags
 from engine.errors import SettingsError
 from engine.settings import Nlp
 
@@ -25,6 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(flags, name="flags")
 
 Data = Annotated[
     list[Path], typer.Option("--data", help="folder or file: brat, IOB/TSV or JSONL; may be repeated")

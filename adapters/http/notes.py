@@ -12,13 +12,14 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import orjson
 import structlog
 from aiohttp import web
 
 from adapters.http.answers import answer, failure
+from adapters.http.bodies import Refused, refuse, text_of, user_of
 from engine.errors import (
     ExtractorError,
     OverloadedError,
@@ -38,8 +39,6 @@ from engine.settings import Settings
 log = structlog.get_logger(__name__)
 
 _OPTIONAL = frozenset({"note_id", "language", "kind", "author_role"})
-_USER_CHARS = 128
-"""Longer names are cut: the header is the caller's."""
 
 
 class NoteRoute:
@@ -81,7 +80,7 @@ class NoteRoute:
             note, issues = await self._note(request)
             reading, seconds = await self._read(note)
             await self._tell(reading, seconds, request)
-        except _Refused as refusal:
+        except Refused as refusal:
             self.stats["refused"] += 1
             return refusal.response
         except TooLargeError as error:
@@ -114,12 +113,9 @@ class NoteRoute:
         return reading, time.perf_counter() - started
 
     async def _tell(self, reading: Reading, seconds: float, request: web.Request) -> None:
-        user = "".join(filter(str.isprintable, request.headers.get("X-User", "")))
         line = audit_line(
             reading,
-            Occasion(
-                self._clock.now(), self._settings.http.feed, reading.note.message_id, user[:_USER_CHARS]
-            ),
+            Occasion(self._clock.now(), self._settings.http.feed, reading.note.message_id, user_of(request)),
             key=self._audit_key,
             outcome="annotated" if reading.entities else "nothing-found",
             latency=seconds,
@@ -134,11 +130,13 @@ class NoteRoute:
     async def _note(self, request: web.Request) -> tuple[Note, list[Issue]]:
         kind = request.content_type if "Content-Type" in request.headers else ""
         if kind not in {"text/plain", "application/json"}:
-            _refuse(
+            refuse(
                 415, "content-type", "The content type is not usable", "Send text/plain or application/json."
             )
-        text = await self._text(
-            request, "utf-8" if kind == "application/json" else request.charset or "utf-8"
+        text = await text_of(
+            request,
+            "utf-8" if kind == "application/json" else request.charset or "utf-8",
+            self._settings.http,
         )
         fields: dict[str, Any] = {"text": text} if kind == "text/plain" else _fields(text)
         unknown = [
@@ -158,46 +156,15 @@ class NoteRoute:
             text=fields["text"], feed=self._settings.http.feed, message_id=message_id, **known
         ), unknown
 
-    async def _text(self, request: web.Request, charset: str) -> str:
-        try:
-            async with asyncio.timeout(self._settings.http.body_timeout):
-                payload = await request.read()
-        except TimeoutError:
-            _refuse(408, "timeout", "The body did not come in time", "Send it again.")
-        except web.HTTPRequestEntityTooLarge:
-            limit = self._settings.http.max_body_bytes
-            _refuse(
-                413, "too-large", f"The body exceeds {limit} bytes", "Send the note without what is not text."
-            )
-        try:
-            return payload.decode(charset)
-        except (UnicodeDecodeError, LookupError):
-            _refuse(
-                400,
-                "charset",
-                "The body is not in the declared character set",
-                "Send UTF-8, or declare another.",
-            )
-
-
-class _Refused(Exception):  # noqa: N818 - an answer, not an error
-    def __init__(self, response: web.Response) -> None:
-        super().__init__()
-        self.response = response
-
-
-def _refuse(status: int, code: str, message: str, action: str) -> NoReturn:
-    raise _Refused(answer(status, code, message, action))
-
 
 def _fields(text: str) -> dict[str, Any]:
     action = 'Send {"text": "..."}; note_id, language, kind and author_role are optional texts.'
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
-        _refuse(400, "not-json", "The body is no JSON", action)
+        refuse(400, "not-json", "The body is no JSON", action)
     if not isinstance(found, dict) or not isinstance(found.get("text"), str):
-        _refuse(400, "no-text", "The body has no text", action)
+        refuse(400, "no-text", "The body has no text", action)
     if any(not isinstance(found[name], str) for name in _OPTIONAL & found.keys()):
-        _refuse(400, "wrong-type", "A field is no text", action)
+        refuse(400, "wrong-type", "A field is no text", action)
     return found

@@ -2,7 +2,8 @@
 
 ``POST /fhir`` takes one resource or Bundle. 202 means what AA means on MLLP: Kafka has confirmed it. Every
 other answer means that the sender still owns it. Answers are OperationOutcome resources (FHIR R4 §3.1.0.4).
-``POST /annotate`` reads one note: :mod:`adapters.http.notes`.
+``POST /annotate`` reads one note: :mod:`adapters.http.notes`. ``POST /feedback`` keeps a flag on what was read in one:
+:mod:`adapters.http.feedback`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aiohttp import web
 from aiohttp.helpers import parse_mimetype
 
 from adapters.http.answers import FHIR_JSON, answer, failure, respond
+from adapters.http.feedback import FlagRoute
 from adapters.http.notes import NoteRoute
 from adapters.http.watching import Watching
 from adapters.observability.metrics import Metrics
@@ -86,6 +88,8 @@ class HttpServer:
         self._notes = notes
         if notes is not None:
             metrics.add("annotate", notes.stats)
+        self._flags = FlagRoute(settings, publisher, clock)
+        metrics.add("feedback", self._flags.stats)
 
     def watch(self, run: Run) -> None:
         """Show the health of this run's stages."""
@@ -98,6 +102,7 @@ class HttpServer:
         app.router.add_post("/fhir", self._fhir)
         if self._notes is not None:
             app.router.add_post("/annotate", self._notes.answer)
+        app.router.add_post("/feedback", self._flags.answer)
         app.router.add_get("/health/live", self._live)
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/metrics", self._show_metrics)

@@ -106,7 +106,7 @@ TOPICS: Final[Mapping[str, Topic]] = {
         ),
         Topic(
             "feedback.flags",
-            "hash of the note",
+            "note id",
             "flag as JSON",
             "What clinicians say is wrong.",
             partitions=1,

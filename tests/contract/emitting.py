@@ -103,6 +103,17 @@ async def _over_http(settings, log):
                     "/fhir", params={"feed": "apps"}, data=path.read_bytes(), headers=headers
                 ):
                     pass
+        place = {"note_id": "00000000-0000-5000-8000-000000000001", "start": 0, "end": 5, "label": "PROBLEM"}
+        for said in (
+            {"verdict": "wrong", "assertion": "present", "model": "m@1"},
+            {"verdict": "missed"},
+            {"verdict": "right"},
+            {"verdict": "changed", "correct": {"end": 7, "label": "TEST", "assertion": "negated"}},
+        ):
+            async with client.post(
+                "/feedback", json={**place, **said}, headers={"X-User": "dr.lim"}
+            ) as reply:
+                assert reply.status == 202
 
 
 async def _through(stage, log):
