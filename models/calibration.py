@@ -34,8 +34,13 @@ class Calibration:
 
     def score(self, label: Label, raw: float) -> float:
         """The calibrated score, 0..1."""
-        slope, bias = self.by_label.get(label, self.common)
-        return float(_sigmoid(slope * _logit(np.float64(raw)) + bias))
+        return self.scores([label], [raw])[0]
+
+    def scores(self, labels: Sequence[Label], raw: Sequence[float] | NDArray[np.float32]) -> list[float]:
+        """:meth:`score` of many."""
+        pairs = np.array([self.by_label.get(label, self.common) for label in labels]).reshape(-1, 2)
+        out: list[float] = _sigmoid(pairs[:, 0] * _logit(np.asarray(raw, np.float64)) + pairs[:, 1]).tolist()
+        return out
 
     def as_json(self) -> dict[str, Any]:
         return {

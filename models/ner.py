@@ -102,18 +102,20 @@ class LoadedModel:
         self, words: list[Words], windows: list[list[Window]], scores: list[NDArray[np.float32]]
     ) -> list[list[Span]]:
         rest = iter(scores)
-        return [
-            self._spans(found, merge(note, [next(rest)[w.first] for w in note], len(self._outputs.tags)))
-            for found, note in zip(words, windows, strict=True)
+        tables = [
+            merge(note, [next(rest)[w.first] for w in note], len(self._outputs.tags)) for note in windows
         ]
-
-    def _spans(self, words: Words, logits: NDArray[np.float32]) -> list[Span]:
-        found = []
-        for entity in self._decoder.decode(logits):
-            label = Label(entity.label)
-            start, end = int(words.starts[entity.begin]), int(words.ends[entity.end - 1])
-            found.append(Span(start, end, label, self._calibration.score(label, entity.score)))
-        return found
+        found = self._decoder.decode_many(tables)
+        names = [Label(name) for name in self._decoder.labels]
+        sure = self._calibration.scores([names[at] for at in found.label], found.score)
+        spans: list[list[Span]] = [[] for _ in words]
+        columns = (found.text.tolist(), found.begin.tolist(), found.end.tolist(), found.label.tolist(), sure)
+        for text, begin, end, label, score in zip(*columns, strict=True):
+            place = words[text]
+            spans[text].append(
+                Span(place.starts[begin].item(), place.ends[end - 1].item(), names[label], score)
+            )
+        return spans
 
 
 class OnnxExtractor:

@@ -11,10 +11,12 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 #: A word of more pieces is a blob (base64, a line of dashes); its first pieces say as much as all of them.
 MAX_PIECES_A_WORD = 24
@@ -23,8 +25,11 @@ MAX_PIECES_A_WORD = 24
 _UNSPACED = "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 
-# The place behind which a line or sentence has ended.
-_PAUSE = re.compile(r"(?<=\S)(?=[^\S\n]*[\r\n])|(?<=[.!?;])(?=\s+[^\sa-z])|(?<=[。！？；])")
+# Behind these a line or sentence has ended.
+_PAUSE = re.compile(r"[\r\n]+|[.!?;](?=\s+[^\sa-z])|[。！？；]")
+
+#: Pieces of words seen before are remembered, in memory alone, up to so many characters of words: some 20 MB.
+KEPT_CHARS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +66,20 @@ class Pieces:
 
 def split_words(text: str) -> Words:
     """Runs of letters, digits and their combining marks; any other visible character alone."""
-    found = [match.span() for match in _pattern().finditer(text)]
+    pattern, special = _patterns()
+    plain = text.isascii() or special.search(text) is None
+    found = [match.span() for match in (_PLAIN if plain else pattern).finditer(text)]
     spans = np.array(found, np.int32).reshape(-1, 2)
     starts, ends = spans[:, 0].copy(), spans[:, 1].copy()
-    return Words(starts, ends, _pauses(text, starts, ends))
+    return Words(starts, ends, _pauses(text, ends))
 
 
-def _pauses(text: str, starts: NDArray[np.int32], ends: NDArray[np.int32]) -> NDArray[np.bool_]:
+def _pauses(text: str, ends: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Behind a line's end, and behind a full stop that white space and no small letter follows ("b.d. with meals")."""
-    pauses = np.zeros(len(starts), np.bool_)
-    for match in _PAUSE.finditer(text):
-        pauses[np.searchsorted(ends, match.start(), side="right") - 1] = True
-    return pauses[: len(starts)]
+    pauses = np.zeros(len(ends), np.bool_)
+    behind = np.searchsorted(ends, [match.end() for match in _PAUSE.finditer(text)], side="right") - 1
+    pauses[behind[behind >= 0]] = True
+    return pauses
 
 
 class Pieced:
@@ -90,28 +97,60 @@ class Pieced:
         tokenizer.no_padding()
         self._tokenizer = tokenizer
         self._stand_in = _stand_in(tokenizer)
+        # Other kinds may spell a text's first word in another way than the same word later on.
+        self._known: dict[str, list[int]] | None = {} if isinstance(tokenizer.model, WordPiece) else None
+        self._kept_chars = 0
 
     def many(self, texts: Sequence[str], words: Sequence[Words]) -> list[Pieces]:
         """The pieces of each text. Every word has at least one: words a tokenizer drops become unknown."""
         split = [
-            [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
+            [text[start:end] for start, end in zip(found.starts.tolist(), found.ends.tolist(), strict=True)]
             for text, found in zip(texts, words, strict=True)
         ]
-        encodings = self._tokenizer.encode_batch(split, is_pretokenized=True, add_special_tokens=False)
+        if self._known is None:
+            spelt = self._spelt(split)
+        else:
+            known = self._known_with(set(chain.from_iterable(split)))
+            spelt = [_joined([known[word] for word in found]) for found in split]
         return [
-            self._pieces(encoding.ids, encoding.word_ids, found.pauses)
-            for encoding, found in zip(encodings, words, strict=True)
+            Pieces(ids, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32), found.pauses)
+            for (ids, lengths), found in zip(spelt, words, strict=True)
         ]
 
-    def _pieces(self, ids: list[int], word_ids: list[int | None], pauses: NDArray[np.bool_]) -> Pieces:
-        count = len(pauses)
+    def _known_with(self, words: set[str]) -> dict[str, list[int]]:
+        """Ids of each of these words, and of others."""
+        known = self._known or {}
+        new = [word for word in words if word not in known]
+        if not new:
+            return known
+        self._kept_chars += sum(map(len, new))
+        if self._kept_chars > KEPT_CHARS:
+            known, new, self._kept_chars = {}, list(words), sum(map(len, words))
+        ((ids, lengths),) = self._spelt([new])
+        known.update(
+            zip(new, (part.tolist() for part in np.split(ids, np.cumsum(lengths)[:-1])), strict=True)
+        )
+        # What would not fit by itself is not kept beyond this call.
+        self._known = known if self._kept_chars <= KEPT_CHARS else {}
+        return known
+
+    def _spelt(self, split: list[list[str]]) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+        """Ids of each list of words, and how many each word has."""
+        encodings = self._tokenizer.encode_batch(split, is_pretokenized=True, add_special_tokens=False)
+        return [
+            self._evened(encoding.ids, encoding.word_ids, len(found))
+            for encoding, found in zip(encodings, split, strict=True)
+        ]
+
+    def _evened(
+        self, ids: list[int], word_ids: list[int | None], count: int
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         piece_ids = np.array(ids, np.int32)
         owners = np.array(word_ids, np.int32) if ids else np.empty(0, np.int32)
         lengths = np.bincount(owners, minlength=count)
         if count and (lengths.min() == 0 or lengths.max() > MAX_PIECES_A_WORD):
-            piece_ids, lengths = self._even_out(piece_ids, lengths)
-        first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        return Pieces(piece_ids, first, pauses)
+            return self._even_out(piece_ids, lengths)
+        return piece_ids, lengths
 
     def _even_out(
         self, ids: NDArray[np.int32], lengths: NDArray[np.int64]
@@ -122,6 +161,11 @@ class Pieced:
             for length, end in zip(lengths, ends, strict=True)
         ]
         return np.concatenate(parts).astype(np.int32), np.array([len(part) for part in parts])
+
+
+def _joined(words: list[list[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    lengths = np.fromiter(map(len, words), np.int64, len(words))
+    return np.fromiter(chain.from_iterable(words), np.int32, int(lengths.sum())), lengths
 
 
 def _stand_in(tokenizer: Tokenizer) -> int:
@@ -136,12 +180,17 @@ def _stand_in(tokenizer: Tokenizer) -> int:
 
 
 @cache
-def _pattern() -> re.Pattern[str]:
+def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Words, and the characters without which :data:`_PLAIN` finds the same ones sooner."""
     marks = _ranges(
         code for code in range(0x300, 0x1E8D7) if unicodedata.category(chr(code)) in {"Mn", "Mc", "Me"}
     )
     joiners = "\u200c\u200d"
-    return re.compile(rf"[{_UNSPACED}][{marks}]*|(?:(?![{_UNSPACED}])[^\W_][{marks}{joiners}]*)+|[^\s]")
+    words = rf"[{_UNSPACED}][{marks}]*|(?:(?![{_UNSPACED}])[^\W_][{marks}{joiners}]*)+|[^\s]"
+    return re.compile(words), re.compile(f"[{_UNSPACED}{marks}{joiners}]")
+
+
+_PLAIN = re.compile(r"[^\W_]+|\S")
 
 
 def _ranges(codes: Iterable[int]) -> str:

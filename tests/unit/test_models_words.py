@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
+from models.artifact import SHIPPED, TOKENIZER
 from models.decoding import Decoder, log_softmax
 from models.tags import TAGS, bio_tags, may_follow
 from models.windows import Frame, cut, merge
-from models.words import Pieces, split_words
+from models.words import MAX_PIECES_A_WORD, Pieced, Pieces, split_words
 
 TEXTS = st.text(alphabet=st.characters(codec="utf-8"), max_size=80)
 
@@ -68,6 +70,47 @@ def pieces(draw: st.DrawFn) -> Pieces:
     first = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     pauses = draw(st.lists(st.booleans(), min_size=len(lengths), max_size=len(lengths)))
     return Pieces(np.arange(1000, 1000 + first[-1], dtype=np.int32), first, np.array(pauses, np.bool_))
+
+
+@given(TEXTS.filter(lambda text: text.strip()), st.sampled_from(["", "\u0301", "病", "\u200d", "ு"]))
+def test_the_quick_search_for_words_finds_what_the_full_one_does(text: str, special: str) -> None:
+    """Text without marks or unspaced scripts has a pattern of its own; a note with one of them next to it has the same words."""
+    alone = words_of(text)
+    both = words_of(f"{text}\n{special}" if special else text)
+    assert both[: len(alone)] == alone
+
+
+WORDPIECE = Tokenizer.from_file(str(SHIPPED / "default" / TOKENIZER))
+PIECED = Pieced(Tokenizer.from_file(str(SHIPPED / "default" / TOKENIZER)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.one_of(TEXTS, st.sampled_from(["Aspirin 100 mg", "hydroxychloroquine", "-" * 300])), max_size=6
+    )
+)
+def test_remembered_words_have_the_pieces_the_tokenizer_gives_in_place(texts: list[str]) -> None:
+    """A word's pieces are remembered between notes; they are those of the whole text given to the tokenizer."""
+    words = [split_words(text) for text in texts]
+    for text, found, pieces in zip(texts, words, PIECED.many(texts, words), strict=True):
+        split = [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
+        encoding = WORDPIECE.encode(split, is_pretokenized=True, add_special_tokens=False)
+        for at in range(len(split)):
+            own = [ident for ident, word in zip(encoding.ids, encoding.word_ids, strict=True) if word == at]
+            kept = pieces.ids[pieces.first[at] : pieces.first[at + 1]].tolist()
+            assert kept == (own[:MAX_PIECES_A_WORD] or [WORDPIECE.token_to_id("[UNK]")])
+
+
+def test_what_is_remembered_of_words_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notes without end do not fill the memory, and forgetting changes no answer."""
+    monkeypatch.setattr("models.words.KEPT_CHARS", 200)
+    pieced = Pieced(Tokenizer.from_file(str(SHIPPED / "default" / TOKENIZER)))
+    for number in range(50):
+        text = f"amlodipine{number} creatinine hydroxychloroquine " + "x" * (300 if number == 20 else number)
+        words = [split_words(text)]
+        assert pieced.many([text], words)[0].ids.tolist() == PIECED.many([text], words)[0].ids.tolist()
+        assert sum(map(len, pieced._known or {})) <= 200
 
 
 @given(pieces(), st.integers(10, 40), st.integers(0, 7))
@@ -128,7 +171,7 @@ def test_decoding_finds_the_best_path_there_is(rows: list[list[float]]) -> None:
         for path in product(range(len(SMALL)), repeat=len(rows))
         if may_follow("O", SMALL[path[0]]) and all(may_follow(SMALL[a], SMALL[b]) for a, b in pairwise(path))
     )
-    path = Decoder(SMALL).path(log_p)
+    path = Decoder(SMALL).path(log_p, np.arange(len(log_p)) == 0)
     assert sum(float(log_p[at, tag]) for at, tag in enumerate(path)) == pytest.approx(best, abs=1e-4)
 
 
