@@ -53,6 +53,7 @@ _RUNS = re.compile(
     "|".join(f"(?P<{tag}>[{letters}]{_BETWEEN}[{letters}])*)" for tag, letters in _SCRIPTS.items())
     + f"|(?P<{UNKNOWN}>(?:(?![{_PLAIN}])[^\\W\\d_])+)"
 )
+_ODD = re.compile(f"[^{_PLAIN}]")  # without one there is no run
 _HAS_KANA = re.compile(f"[{_KANA}]")
 # Greek letters name units, vitamins and receptors in English text, never three in a row.
 _LEAST = {"el": 3, UNKNOWN: 2}
@@ -64,6 +65,7 @@ _WORD = re.compile(r"[^\W\d_](?:[^\W\d_]|[\u0300-\u036f])*")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
 _HITS = 3  # function words within _REACH words make a stretch of another language; two may be names
 _REACH = 8
+_BESIDE = 2  # words: how near to a telling word others of its language belong to its stretch
 _SHOUTED = 4  # letters: in a line of capitals alone, shorter words are more likely abbreviations
 _ENGLISH_WORDS = 3  # in a row: fewer are names and medicines, which are written so in any language
 
@@ -77,26 +79,31 @@ class ForeignText:
     language: str
 
 
-def foreign_text(text: str, read: frozenset[str] = frozenset({ENGLISH})) -> tuple[ForeignText, ...]:
-    """The stretches that are in none of the languages ``read``, in order; none overlaps another."""
-    found = _stretches(text)
+def foreign_text(
+    text: str, read: frozenset[str] = frozenset({ENGLISH}), found: Sequence[ForeignText] | None = None
+) -> tuple[ForeignText, ...]:
+    """The stretches that are in none of the languages ``read``, in order; none overlaps another.
+
+    ``found`` is what :func:`stretches_of` found in the text, if it was asked already.
+    """
+    found = stretches_of(text) if found is None else found
     if ENGLISH not in read:
         found = sorted([*found, *_english(text, found)], key=lambda span: span.start)
     return tuple(span for span in found if span.language not in read)
 
 
-def language_of(note: Note) -> str:
+def language_of(note: Note, found: Sequence[ForeignText] | None = None) -> str:
     """BCP 47 primary tag of the language most of a note is in.
 
     What the text shows wins over what its source declares, since systems declare one language for all they send;
-    where the text shows nothing the declaration holds, and without one it is English.
+    where the text shows nothing the declaration holds, and without one it is English. ``found`` as above.
     """
     letters: Counter[str] = Counter()
-    for span in _stretches(note.text):
+    for span in stretches_of(note.text) if found is None else found:
         letters[span.language] += sum(map(str.isalpha, note.text[span.start : span.end]))
-    rest = sum(map(str.isalpha, note.text)) - letters.total()
     said = Counter({language: count * _SAYS.get(language, 1) for language, count in letters.items()})
     if said:
+        rest = sum(map(str.isalpha, note.text)) - letters.total()
         language, count = said.most_common(1)[0]
         if count > rest and language != UNKNOWN:
             return language
@@ -139,8 +146,8 @@ def _issue(language: str, location: str, message: str) -> Issue:
     )
 
 
-def _stretches(text: str) -> list[ForeignText]:
-    """All that is not English, as far as it can be told."""
+def stretches_of(text: str) -> list[ForeignText]:
+    """All that is not English, as far as it can be told, in order."""
     by_script = list(_by_script(text))
     # Vietnamese and the like may stand next to a script of its own; a place has one language, and scripts are surer.
     taken = {at for span in by_script for at in range(span.start, span.end)}
@@ -149,7 +156,7 @@ def _stretches(text: str) -> list[ForeignText]:
 
 
 def _by_script(text: str) -> Iterator[ForeignText]:
-    if text.isascii():
+    if text.isascii() or _ODD.search(text) is None:
         return
     for match in _RUNS.finditer(text):
         language = match.lastgroup or ""
@@ -161,19 +168,36 @@ def _by_script(text: str) -> Iterator[ForeignText]:
 
 
 def _by_words(text: str) -> Iterator[ForeignText]:
-    known = function_words()
+    known, telling = function_words(), telling_words()
+    hits = [word for word in _WORD.findall(_folded(text)) if word in known]
+    if len(hits) < _HITS and telling.isdisjoint(hits):
+        return
     for start, end in sentences_of(text):
         words = list(_WORD.finditer(text, start, end))
         shouted = text[start:end].isupper()
-        hits: list[tuple[int, tuple[str, ...]]] = []
-        for at, word in enumerate(words):
-            languages = known.get(_folded(word.group()), ())
-            if languages and _counts(word.group(), first=at == 0, shouted=shouted):
-                hits.append((at, languages))
-        for group in _near(hits):
-            language, count = Counter(tag for _, tags in group for tag in tags).most_common(1)[0]
-            if count >= _HITS:
-                yield ForeignText(words[group[0][0]].start(), words[group[-1][0]].end(), language)
+        hits_at = [
+            at
+            for at, word in enumerate(words)
+            if _folded(word.group()) in known and _counts(word.group(), first=at == 0, shouted=shouted)
+        ]
+        spelt = {at: _folded(words[at].group()) for at in hits_at}
+        for group in _near(hits_at, _REACH):
+            if _most(known[spelt[at]] for at in group)[1] >= _HITS:
+                parts = [group]
+            else:
+                least = 2 if shouted else 1  # in capitals a word may be a name
+                parts = [
+                    part
+                    for part in _near(group, _BESIDE)
+                    if len(part) >= least and any(spelt[at] in telling for at in part)
+                ]
+            for part in parts:
+                language, _ = _most(known[spelt[at]] for at in part)
+                yield ForeignText(words[part[0]].start(), words[part[-1]].end(), language)
+
+
+def _most(tags: Iterable[tuple[str, ...]]) -> tuple[str, int]:
+    return Counter(tag for each in tags for tag in each).most_common(1)[0]
 
 
 def _folded(word: str) -> str:
@@ -187,10 +211,10 @@ def _counts(word: str, *, first: bool, shouted: bool) -> bool:
     return word.islower() or (first and not word.isupper())
 
 
-def _near(hits: Sequence[tuple[int, tuple[str, ...]]]) -> Iterator[list[tuple[int, tuple[str, ...]]]]:
-    group: list[tuple[int, tuple[str, ...]]] = []
+def _near(hits: Sequence[int], reach: int) -> Iterator[list[int]]:
+    group: list[int] = []
     for hit in hits:
-        if group and hit[0] - group[-1][0] > _REACH:
+        if group and hit - group[-1] > reach:
             yield group
             group = []
         group.append(hit)
@@ -210,12 +234,26 @@ def _english(text: str, others: Iterable[ForeignText]) -> Iterator[ForeignText]:
 
 @cache
 def function_words() -> dict[str, tuple[str, ...]]:
-    """Each function word and the languages that have it, from ``tables/function_words.txt``."""
+    """Each word of ``tables/function_words.txt`` and the languages that have it."""
     found: dict[str, list[str]] = {}
+    for tag, words in _table():
+        for word in words:
+            found.setdefault(word, []).append(tag.rstrip(_TELLING))
+    return {word: tuple(dict.fromkeys(tags)) for word, tags in found.items()}
+
+
+@cache
+def telling_words() -> frozenset[str]:
+    """Those of them that tell their language alone."""
+    return frozenset(word for tag, words in _table() if tag.endswith(_TELLING) for word in words)
+
+
+_TELLING = "!"
+
+
+def _table() -> Iterator[tuple[str, list[str]]]:
     text = files("engine.nlp").joinpath("tables/function_words.txt").read_text("utf-8")
     for line in text.splitlines():
         tag, colon, words = line.partition(":")
         if colon and not line.startswith("#"):
-            for word in words.split():
-                found.setdefault(word, []).append(tag)
-    return {word: tuple(dict.fromkeys(tags)) for word, tags in found.items()}
+            yield tag, words.split()

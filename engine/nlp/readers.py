@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from engine.errors import ExtractorError, TooLargeError
-from engine.nlp.language import ForeignText, foreign_text, language_of
+from engine.nlp.language import ForeignText, foreign_text, language_of, stretches_of
 from engine.nlp.reading import Reading, read_note
 from engine.ports import EntityExtractor
 from engine.records import ModelInfo, Note, Span
@@ -47,14 +47,15 @@ class Readers:
             ExtractorError: a reader failed on it.
         """
         self._check_size(note)
-        language = language_of(note)
+        stretches = stretches_of(note.text)
+        language = language_of(note, stretches)
         main = self._reader_of(language)
         covered = main.languages | self._by_language.keys() | self.default.languages
-        foreign = foreign_text(note.text, covered)
+        foreign = foreign_text(note.text, covered, stretches)
         if not note.text.strip() or (self.is_short(note) and not however_short):
             return read_note(note, (), covered, models=(main.info,), language=language, foreign=foreign)
         found, models = await _extract(main, note)
-        for stretch in foreign_text(note.text, main.languages):
+        for stretch in foreign_text(note.text, main.languages, stretches):
             reader = self._by_language.get(stretch.language)
             if reader is None and stretch.language in self.default.languages:
                 reader = self.default
