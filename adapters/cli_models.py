@@ -17,6 +17,7 @@ from engine.errors import SettingsError
 from engine.settings import Nlp
 
 if TYPE_CHECKING:
+    from engine.ports import EntityExtractor
     from models.corpora.reading import Corpus
 
 app = typer.Typer(
@@ -61,6 +62,8 @@ def evaluate_command(
     documents = corpus.documents[:limit] if limit else corpus.documents
     settings = _settings()
     report, answers = _evaluate(model, documents, settings, baseline)
+    if not report["labels"]:
+        print("WARNING: no text has an annotation of a known label: the scores say nothing.", file=sys.stderr)
     report["unknown_labels"] = sorted(corpus.unknown)
     report["left_out"] = len(corpus.faults)
     if html is not None:
@@ -308,6 +311,8 @@ def _read(paths: list[Path], labels: str) -> Corpus:
             f"Left out, since no label of ours is known for them: {names}. Map them with --labels.",
             file=sys.stderr,
         )
+    for guess in corpus.guesses[:_FAULTS_TOLD]:
+        print(f"Note: {guess}.", file=sys.stderr)
     for fault in corpus.faults[:_FAULTS_TOLD]:
         print(f"Left out: {fault}", file=sys.stderr)
     if len(corpus.faults) > _FAULTS_TOLD:
@@ -317,14 +322,24 @@ def _read(paths: list[Path], labels: str) -> Corpus:
 
 def _evaluate(model: str, documents: Any, settings: Nlp, baseline: str) -> tuple[dict[str, Any], Any]:
     from models.evaluate import evaluate
-    from models.registry import load_extractor
 
     # Nobody waits for an answer here: time-outs and full queues would only break off a long evaluation.
     patient = settings.model_copy(update={"timeout": 86_400.0, "queue_pieces": 10**9})
-    reader = load_extractor(model, patient)
-    beside = load_extractor(baseline, patient) if baseline not in {"", "none", model} else None
+    reader = _loaded(model, patient, "MODEL")
+    beside = _loaded(baseline, patient, "--baseline") if baseline not in {"", "none", model} else None
     result = asyncio.run(evaluate(reader, documents, settings, baseline=beside))
     return result.report, result.answers
+
+
+def _loaded(name: str, settings: Nlp, place: str) -> EntityExtractor:
+    """A reader. Raises SettingsError at the argument that names it."""
+    from models.registry import load_extractor
+
+    try:
+        return load_extractor(name, settings)
+    except SettingsError as error:
+        where = place if error.location == "nlp.extractor" else error.location
+        raise SettingsError(error.message, location=where, action=error.action) from None
 
 
 def _table(report: dict[str, Any]) -> str:

@@ -37,15 +37,15 @@ def read_brat(folder: Path, names: LabelMap, notices: Notices) -> list[Document]
     Raises:
         SettingsError: a file is not UTF-8.
     """
-    pairs = sorted(path for path in folder.rglob("*.ann") if path.with_suffix(".txt").is_file())
-    alone = sum(1 for path in folder.rglob("*.ann") if not path.with_suffix(".txt").is_file())
-    if alone:
-        notices.faults.append(f"{alone} .ann file(s) without their .txt")
+    files = [path for path in folder.rglob("*.*") if path.suffix.lower() == ".ann" and path.is_file()]
+    pairs = sorted(path for path in files if text_of(path) is not None)
+    if len(pairs) < len(files):
+        notices.faults.append(f"{len(files) - len(pairs)} .ann file(s) without their .txt")
     texts: dict[Path, str] = {}
     gold: dict[Path, list[Gold]] = {}
     for path in pairs:
         annotations = list(_annotations(path, notices))
-        texts[path] = _counted_in(read_exactly(path.with_suffix(".txt")), annotations)
+        texts[path] = _counted_in(read_exactly(text_of(path) or path, notices), annotations)
         gold[path] = list(_gold(path, texts[path], annotations, names, notices))
     annotated = _annotated(folder, gold)
     return [
@@ -60,8 +60,14 @@ def read_brat(folder: Path, names: LabelMap, notices: Notices) -> list[Document]
     ]
 
 
+def text_of(path: Path) -> Path | None:
+    """The text beside an annotation file, whatever the case of its ending."""
+    beside = (path.with_suffix(ending) for ending in (".txt", ".TXT", ".Txt"))
+    return next((text for text in beside if text.is_file()), None)
+
+
 def _annotations(path: Path, notices: Notices) -> Iterator[_Annotation]:
-    for number, line in enumerate(read_exactly(path).splitlines(), 1):
+    for number, line in enumerate(read_exactly(path, notices).splitlines(), 1):
         if not line.startswith("T"):
             continue
         try:

@@ -49,33 +49,45 @@ class Notices:
     Attributes:
         unknown: label names that no table knows; their entities are left out.
         faults: what else was left out, and where; no text of a note.
+        guesses: what was taken for what it is not said to be, and where.
     """
 
     unknown: set[str] = field(default_factory=set)
     faults: list[str] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
 
     def label(self, name: str, names: LabelMap) -> Label | None:
-        """Our label of a name; one that nobody knows is noted."""
-        if normal(name) not in names:
+        """Our label of a name; one that nobody knows is noted. Of several (MedMentions' ``T109,T121``) the first that has one."""
+        known = [each for each in (name, *name.split(",")) if normal(each) in names]
+        if not known:
             self.unknown.add(name)
-        return names.get(normal(name))
+        return next((names[normal(each)] for each in known if names[normal(each)]), None)
 
 
-def read_exactly(path: Path) -> str:
+def read_exactly(path: Path, notices: Notices | None = None) -> str:
     """A file's text without a byte order mark and with its line ends as they are: offsets count them.
 
+    What is not UTF-8 is taken for Windows-1252, one byte a character, and noted.
+
     Raises:
-        SettingsError: it is not UTF-8.
+        SettingsError: it is neither.
     """
+    content = path.read_bytes()
     try:
-        content = path.read_bytes()
         return content.decode(
             "utf-16" if content[:2] in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
         )
     except UnicodeDecodeError as error:
+        wrong = error.start
+    try:
+        text = content.decode("cp1252")
+    except UnicodeDecodeError:
         raise SettingsError(
-            f"Byte {error.start} is not UTF-8", location=path.name, action="Convert the file to UTF-8."
-        ) from error
+            f"Byte {wrong} is not UTF-8", location=path.name, action="Convert the file to UTF-8."
+        ) from None
+    if notices is not None:
+        notices.guesses.append(f"{path.name} is not UTF-8 (byte {wrong}): read as Windows-1252")
+    return text
 
 
 def without_overlaps(found: list[Gold]) -> tuple[Gold, ...]:

@@ -23,7 +23,12 @@ BLOCK = 10
 
 # Share of lines that must look alike: a broken one is told when it is read, and does not hide the file.
 _MOST = 0.9
-_TAG = re.compile(r"(?:[BIELSUM][-_].+|O)$")
+# A column with so many times fewer different cells than another holds no words: the name of the file, say.
+_FEW = 3
+_TAG = re.compile(r"(?:[BIELSUMW][-_].+|O)$")
+#: Marks without a name, as corpora of one type have them; ``--labels ENTITY=PROBLEM`` says what they mean.
+_BARE = frozenset("BIELSUMWO")
+UNNAMED = "ENTITY"
 _NEW_DOCUMENT = re.compile(
     r"(?:-DOCSTART-|#\s*(?:newdoc(?:\s+id)?|doc_?id|document)\b)\s*[=:]?\s*(?P<id>\S*)", re.IGNORECASE
 )
@@ -55,8 +60,8 @@ class Columns:
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A document under way."""
+class Draft:
+    """A document under way: tokens are put together again, and their tags become entities."""
 
     document_id: str
     group: str
@@ -68,7 +73,7 @@ class _Draft:
     sentences: int = 0
 
     def add(self, token: str, mark: str, label: Label | None, *, new_line: bool) -> None:
-        gap = "\n" if new_line and self.length else _gap(self.tail, token)
+        gap = "\n" if new_line and self.length else gap_before(self.tail, token)
         start = self.length + len(gap)
         goes_on = mark in "IELM" and self.open is not None and self.open[1] is label
         self.parts += [gap, token]
@@ -80,7 +85,7 @@ class _Draft:
             if goes_on:
                 self.gold.pop()
             self.gold.append(Gold(self.open[0], self.length, label))
-        if mark in "ESUL":
+        if mark in "ESULW":
             self.open = None
 
 
@@ -114,7 +119,7 @@ def _columns(rows: Sequence[str], names: LabelMap) -> Columns | None:
     # The last column first: it holds the tags in nearly all corpora. Words may hold blanks only where tabs part them.
     for tag in (-1, *range(width - 1)):
         cells = [row[tag] for row in table]
-        if all(map(_TAG.match, cells)) or _are_names(cells, names):
+        if all(map(_TAG.match, cells)) or _are_names(cells, names) or (tag == -1 and _are_bare(cells)):
             return Columns(separator, _word_column(table, tag % len(table[0])), tag)
     return None
 
@@ -124,10 +129,17 @@ def _are_names(cells: Sequence[str], names: LabelMap) -> bool:
     return "O" in cells and all(cell == "O" or normal(cell) in names for cell in cells)
 
 
+def _are_bare(cells: Sequence[str]) -> bool:
+    return {"B", "O"} <= set(cells) <= _BARE
+
+
 def _word_column(table: Sequence[Sequence[str]], tag: int) -> int:
-    """The first column that is neither the tags nor a running number."""
+    """The first column that is neither the tags, nor a running number, nor the name of the document."""
     others = [at for at in range(min(map(len, table))) if at != tag]
-    return next((at for at in others if not all(row[at].isdigit() for row in table)), others[0])
+    various = {at: len({row[at] for row in table}) for at in others}
+    words = [at for at in others if not all(row[at].isdigit() for row in table)]
+    most = max((various[at] for at in words), default=0)
+    return next((at for at in words if various[at] * _FEW > most), others[0])
 
 
 def read_iob(
@@ -149,10 +161,10 @@ def read_iob(
     ]
 
 
-def _drafts(path: Path, columns: Columns, names: LabelMap, notices: Notices, block: int) -> Iterator[_Draft]:
-    draft = _Draft(f"{path.name}#1", "")
+def _drafts(path: Path, columns: Columns, names: LabelMap, notices: Notices, block: int) -> Iterator[Draft]:
+    draft = Draft(f"{path.name}#1", "")
     made, new_line, marked, header = 1, True, False, columns.header
-    for number, raw in enumerate(read_exactly(path).split("\n"), 1):
+    for number, raw in enumerate(read_exactly(path, notices).split("\n"), 1):
         line = raw.rstrip("\r")
         marks = line.startswith(("#", "-"))  # nearly no line does, and there may be millions
         begins = _NEW_DOCUMENT.match(line) if marks else None
@@ -163,7 +175,7 @@ def _drafts(path: Path, columns: Columns, names: LabelMap, notices: Notices, blo
             made += 1
             name = (begins and begins["id"] not in {"", "O"} and begins["id"]) or str(made)
             group = f"{path.name}#{name}" if marked else ""
-            draft, new_line = _Draft(f"{path.name}#{name}", group), True
+            draft, new_line = Draft(f"{path.name}#{name}", group), True
         elif patient:
             draft.group = f"patient:{patient['id']}"
         elif not line.strip():
@@ -186,21 +198,28 @@ def _row(
 ) -> tuple[str, str, Label | None]:
     cells = columns.cut(line)
     tag = cells[columns.tag] if len(cells) > max(columns.word, columns.tag) and len(cells) > 1 else ""
-    if _TAG.match(tag):
-        mark, name = tag[0], tag[2:]
-    elif normal(tag) in names:
-        mark, name = "I", tag
-    else:
+    read = tag_of(tag, names)
+    if read is None:
         raise SettingsError(
             f"Line {number} has no tag in its column",
             location=path.name,
             action="Write a token, then its tag: O, B-Label, I-Label (also E, L, S, U); blank lines end sentences.",
         )
+    mark, name = read
     token = _BRACKETS.get(cells[columns.word], cells[columns.word])
     return token, mark, notices.label(name, names) if name else None
 
 
-def _gap(tail: str, token: str) -> str:
+def tag_of(tag: str, names: LabelMap) -> tuple[str, str] | None:
+    """Mark and name of a tag, "" as the name of ``O``; None if it is none."""
+    if _TAG.match(tag):
+        return tag[0], tag[2:]
+    if tag in _BARE:
+        return tag, UNNAMED
+    return ("I", tag) if normal(tag) in names else None
+
+
+def gap_before(tail: str, token: str) -> str:
     """What stands between a text that ends with ``tail`` and the token that follows it."""
     if not tail:
         return ""

@@ -2,7 +2,8 @@
 
 ``meta`` may hold ``patient`` (keeps a patient's documents together), ``labels`` (what the annotators looked for, as a
 list of names; else what occurs in the file) and strata: note_type, specialty, author_role, language, age_band, sex,
-ethnicity. Names and shapes of common tools (doccano, spaCy, Label Studio's plain export) are read as well.
+ethnicity. Names and shapes of common tools (doccano, spaCy, prodigy, Label Studio) are read as well, and so are lists of words
+with a list of tags (``tokens`` and ``ner_tags``, as data sets on hubs have them): :mod:`models.corpora.shapes`.
 
 Flags exported from a feedback store have this shape too. An entity may then carry ``verdict``: what a person found wrong
 is no entity (``wrong``), what was ``right``, ``missed`` or corrected (``changed``) is one.
@@ -19,11 +20,13 @@ from engine.errors import SettingsError
 from engine.records import Label
 from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
 from models.corpora.names import LabelMap, normal
+from models.corpora.shapes import has_text, plain_row
 
 _IDS = ("id", "note_id", "doc_id", "document_id")
 _ENTITIES = ("entities", "spans", "annotations", "label", "labels")
-_STARTS, _ENDS = ("start", "begin", "start_offset"), ("end", "stop", "end_offset")
-_LABELS = ("label", "type", "entity", "entity_group", "tag")
+_STARTS, _ENDS = ("start", "begin", "start_offset", "from"), ("end", "stop", "end_offset", "to")
+_LABELS = ("label", "type", "entity", "entity_group", "tag", "labels", "category", "entity_type")
+_NO_ENTITY = "has an entity without start, end and label"
 #: Verdicts of a person on an entity, and whether it then is one.
 VERDICTS = {"": True, "right": True, "missed": True, "changed": True, "wrong": False}
 
@@ -32,9 +35,9 @@ def read_jsonl(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
     """One file.
 
     Raises:
-        SettingsError: a line is no JSON object of that shape, or an offset is outside of its text.
+        SettingsError: a line is no JSON object of that shape.
     """
-    rows = list(_rows(path))
+    rows = list(_rows(path, notices))
     gold = [_gold(path, number, row, names, notices) for number, row in rows]
     occurring = frozenset(item.label for found in gold for item in found)
     return [
@@ -46,26 +49,50 @@ def read_jsonl(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
 def holds_texts(path: Path) -> bool:
     """Whether the first line, or the whole file as one list or object, has a text: else it is about something else."""
     try:
-        return any("text" in row for _, row in _rows(path, first=True))
+        return any(has_text(row) for _, row in _values(path, first=True))
     except SettingsError:
         return True  # to be read, and told what is wrong with it
 
 
-def _rows(path: Path, *, first: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    content = read_exactly(path)
-    if content.lstrip().startswith("[") and path.suffix.lower() == ".json":
-        yield from (
-            (at, _row(path, at, row, first=first)) for at, row in enumerate(_json(path, 1, content), 1)
-        )
-        return
-    if path.suffix.lower() == ".json" and content.strip():
-        yield 1, _row(path, 1, _json(path, 1, content), first=first)
-        return
+def _rows(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, value in _values(path, notices):
+        try:
+            row = plain_row(value)
+        except ValueError as error:
+            raise _bad(path, number, str(error)) from None
+        if row is None:
+            raise _bad(path, number, "is no object with a text")
+        if not isinstance(row.get("meta") or {}, dict) or not isinstance(_first(row, _ENTITIES) or [], list):
+            raise _bad(path, number, "has meta that is no object, or entities that are no list")
+        yield number, row
+
+
+def _values(path: Path, notices: Notices | None = None, *, first: bool = False) -> Iterator[tuple[int, Any]]:
+    """What stands in the file, by line or place in its list; with ``first`` no more of its lines than one."""
+    content = read_exactly(path, notices)
+    start = content.lstrip()[:1]
+    if path.suffix.lower() == ".json" or start == "[":
+        whole = _whole(content)
+        if whole is not None:
+            yield from enumerate(whole, 1)
+            return
     for number, line in enumerate(content.split("\n"), 1):
         if line.strip():
-            yield number, _row(path, number, _json(path, number, line), first=first)
+            yield number, _json(path, number, line)
             if first:
                 return
+
+
+def _whole(content: str) -> list[Any] | None:
+    """A file that is one list of texts, or one object; None if it is none, as JSON lines are."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if isinstance(found, dict):
+        return [found]
+    # One line of spaCy's pairs is a list, too.
+    return found if isinstance(found, list) and not has_text(found) else None
 
 
 def _json(path: Path, number: int, text: str) -> Any:
@@ -73,18 +100,6 @@ def _json(path: Path, number: int, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         raise _bad(path, number, "is no JSON") from None
-
-
-def _row(path: Path, number: int, row: Any, *, first: bool) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise _bad(path, number, "is no object")
-    if first:
-        return row
-    if not isinstance(row.get("text"), str):
-        raise _bad(path, number, "has no text")
-    if not isinstance(row.get("meta") or {}, dict) or not isinstance(_first(row, _ENTITIES) or [], list):
-        raise _bad(path, number, "has meta that is no object, or entities that are no list")
-    return row
 
 
 def _first(row: dict[str, Any], keys: tuple[str, ...]) -> Any:
@@ -96,7 +111,8 @@ def _gold(path: Path, number: int, row: dict[str, Any], names: LabelMap, notices
     for entity in _first(row, _ENTITIES) or ():
         start, end, name, verdict = _entity(path, number, entity)
         if not 0 <= start < end <= len(row["text"]):
-            raise _bad(path, number, "has offsets outside of its text")
+            notices.faults.append(f"{path.name} line {number}: offsets outside of its text")
+            continue
         if verdict not in VERDICTS:
             raise _bad(path, number, f"has a verdict that is none of {', '.join(filter(None, VERDICTS))}")
         label = notices.label(name, names)
@@ -109,16 +125,16 @@ def _entity(path: Path, number: int, entity: Any) -> tuple[int, int, str, str]:
     try:
         if isinstance(entity, dict):
             start, end, name = (_first(entity, keys) for keys in (_STARTS, _ENDS, _LABELS))
-            return (
-                int(start),
-                int(end),
-                str(name[0] if isinstance(name, list) else name),
-                str(entity.get("verdict") or ""),
-            )
+            if start is None and "offset" in entity:
+                start, end = entity["offset"], int(entity["offset"]) + int(entity["length"])
+            name = name[0] if isinstance(name, list) else name
+            if isinstance(name, str):
+                return int(start), int(end), name, str(entity.get("verdict") or "")
+            raise _bad(path, number, _NO_ENTITY)
         start, end, name = entity[:3]
         return int(start), int(end), str(name), ""
     except (KeyError, TypeError, ValueError, IndexError):
-        raise _bad(path, number, "has an entity without start, end and label") from None
+        raise _bad(path, number, _NO_ENTITY) from None
 
 
 def _document(

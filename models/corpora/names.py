@@ -50,13 +50,22 @@ KNOWN: dict[str, Label | None] = {
     "organismtaxon": None, "cellline": None, "gene": None, "species": None, "protein": None, "dna": None, "rna": None,
     "cell_type": None, "cell_line": None, "measurement": _T, "condition": _P, "observation": None, "person": None,
     "temporal": None, "qualifier": None, "device": None, "visit": None, "negation": None, "negation_cue": None,
+    # MedMentions' semantic types of groups (ST21pv), AnatEM, TAC 2017
+    "t103": _M, "t109": _M, "t031": _A, "t038": None, "t058": None, "t082": None, "t098": None,
+    "t074": None, "t170": None, "t201": None, "t204": None, "t005": None, "t007": None, "t062": None, "t091": None,
+    "t092": None, "t097": None, "t168": None, "t116": None, "t123": None, "t131": None, "t081": None, "t129": None,
+    "organ": _A, "tissue": _A, "multi_tissue_structure": _A, "organism_subdivision": _A, "anatomical_system": _A,
+    "cancer": _P, "tumor": _P, "tumour": _P, "cell": None, "adversereaction": _P, "adverse_event": _P, "indication": _P,
     # Our own, and what sites tend to write
-    "test_value": _V, "value": _V, "procedure": _O, "anatomy": _A, "symptom": _P, "diagnosis": _P, "finding": _P,
+    "test_value": _V, "value": _V, "procedure": _O, "anatomy": _A, "symptom": _P, "diagnosis": _P, "diagnoses": _P, "finding": _P,
     "lab_test": _T, "body_part": _A, "body_site": _A, "body_location": _A, "anatomical_site": _A, "lab": _T,
     "laboratory": _T, "vital_sign": _T, "test_result": _V, "lab_result": _V, "medicine": _M, "drug_name": _M,
-    "medication_name": _M, "surgery": _O, "operation": _O,
+    "medication_name": _M, "surgery": _O, "operation": _O, "sign": _P, "medical_condition": _P, "vital": _T,
+    "imaging": _T, "test_name": _T, "result": _V, "dose_form": _D, "drug_brandname": _M, "drug_ingredient": _M,
+    "disease_syndrome_disorder": _P, "internal_organ_or_component": _A, "external_body_part_or_region": _A,
 }  # fmt: skip
-_JOINED = {name.replace("_", ""): label for name, label in KNOWN.items()}
+_PLURALS = {f"{name}s": label for name, label in KNOWN.items() if len(name) > 3 and not name.endswith("s")}
+_JOINED = {name.replace("_", ""): label for name, label in (_PLURALS | KNOWN).items()}
 
 
 def normal(name: str) -> str:
@@ -85,5 +94,5 @@ def parse_labels(text: str) -> dict[str, Label | None]:
 
 
 def label_map(labels: str) -> LabelMap:
-    """The built-in table, also for names without separators (``SignSymptom``), with the caller's ``--labels`` on top."""
-    return {**_JOINED, **KNOWN, **parse_labels(labels)}
+    """The built-in table, also in the plural and without separators (``SignSymptom``), with the caller's ``--labels`` on top."""
+    return {**_JOINED, **_PLURALS, **KNOWN, **parse_labels(labels)}

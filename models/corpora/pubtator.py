@@ -30,7 +30,7 @@ def read_pubtator(path: Path, names: LabelMap, notices: Notices) -> list[Documen
     """
     texts: dict[str, dict[str, str]] = {}
     found: dict[str, list[tuple[int, int, int, str]]] = {}
-    for number, raw in enumerate(read_exactly(path).split("\n"), 1):
+    for number, raw in enumerate(read_exactly(path, notices).split("\n"), 1):
         line = raw.rstrip("\r")
         if match := _TEXT.match(line):
             texts.setdefault(match["id"], {})[match["part"]] = match["text"]

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from engine.errors import SettingsError
-from models.corpora.brat import read_brat
+from models.corpora.brat import read_brat, text_of
 from models.corpora.document import Document, Notices
 from models.corpora.iob import columns_of, read_iob
 from models.corpora.jsonl import holds_texts, read_jsonl
@@ -30,11 +30,13 @@ class Corpus:
         documents: the texts.
         unknown: label names nobody mapped: their entities were left out.
         faults: what else was left out, and where.
+        guesses: what was taken for what it is not said to be, and where.
     """
 
     documents: tuple[Document, ...]
     unknown: frozenset[str]
     faults: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
 
 
 def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
@@ -61,7 +63,12 @@ def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
                 "PubTator files.",
             )
         documents += (replace(doc, annotated=doc.annotated | named) for doc in found)
-    return Corpus(_with_unique_ids(documents), frozenset(notices.unknown), tuple(notices.faults))
+    return Corpus(
+        _with_unique_ids(documents),
+        frozenset(notices.unknown),
+        tuple(notices.faults),
+        tuple(dict.fromkeys(notices.guesses)),
+    )
 
 
 def _read(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
@@ -70,8 +77,12 @@ def _read(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
     if path.is_file():
         return _read_file(path, names, notices)
     found = read_brat(path, names, notices)
+    annotated = (p for p in path.rglob("*.*") if p.suffix.lower() == ".ann")
+    paired = {file.with_suffix("") for file in annotated if text_of(file) is not None}
     for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        of_a_pair = file.suffix == ".ann" or (file.suffix == ".txt" and file.with_suffix(".ann").exists())
+        of_a_pair = file.suffix.lower() == ".ann" or (
+            file.suffix.lower() == ".txt" and file.with_suffix("") in paired
+        )
         # A folder may hold other files: what has no text in it is none of ours.
         if not of_a_pair and not (_JSON_FILES.search(file.name) and not holds_texts(file)):
             found += _read_file(file, names, notices)

@@ -41,6 +41,7 @@ WRONG = [
     (["maps", "show", "?"], "PID-3.4"),
     (["models", "evaluate", "nope", "--data", "nope"], "--data"),
     (["models", "evaluate", "rules", "--data", ".", "--html", "nope/page.html"], "--html"),
+    (["models", "evaluate", "rules", "--data", "a.hl7"], "no annotated text"),
     (["models", "list", "--store", "nope"], "--store"),
     (["models", "show", "nope"], "no model artifact"),
     (["models", "promote", "nope", "--data", "."], "--store"),

@@ -77,7 +77,9 @@ def test_a_name_can_be_mapped(data):
 def test_texts_without_any_entity_are_judged(tmp_path):
     """Nothing annotated and nothing to score: zeros, not a division by nothing."""
     brat(tmp_path / "none", "1", "He has asthma.")
-    report = json.loads(evaluate("--data", str(tmp_path / "none"), "--json").stdout)
+    result = evaluate("--data", str(tmp_path / "none"), "--json")
+    report = json.loads(result.stdout)
+    assert "no text has an annotation of a known label" in result.stderr
     assert report["strict"]["micro"]["f1"] == 0.0
     assert report["documents"] == 1
 

@@ -106,7 +106,6 @@ def test_jsonl_says_what_was_looked_for_and_gives_strata(tmp_path: Path) -> None
     [
         ("a.jsonl", "{\n"),
         ("a.jsonl", '{"id": "x"}\n'),
-        ("a.jsonl", '{"id": "x", "text": "ab", "entities": [{"start": 0, "end": 3, "label": "PROBLEM"}]}\n'),
         ("a.jsonl", '{"id": "x", "text": "ab", "entities": [{"start": 0}]}\n'),
         ("a.tsv", "fever\tB-Disease\n" * 60 + "fever\n"),
     ],
