@@ -13,8 +13,8 @@ from engine.errors import SettingsError
 from engine.nlp.readers import Readers
 from engine.ports import EntityExtractor
 from engine.settings import Settings
-from models.ner import OnnxExtractor
-from models.registry import DEFAULT, POINTER, load_extractor, promoted_in, store_of
+from models.both import onnx_of
+from models.registry import BOTH, DEFAULT, POINTER, load_extractor, promoted_in, store_of
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +46,7 @@ class NoteReaders:
         self._settings = settings
         self._lock = threading.Lock()
         self._readers: Readers | None = None
-        self._store = store_of(settings.nlp) if settings.nlp.extractor == DEFAULT else None
+        self._store = store_of(settings.nlp) if settings.nlp.extractor in {DEFAULT, BOTH} else None
         self._folder: Path | None = None
         self._seen = 0
         self._task: asyncio.Task[None] | None = None
@@ -96,9 +96,9 @@ class NoteReaders:
         Raises:
             SettingsError: it can't be used; told once for each promotion.
         """
-        reader = self._readers.default if self._readers else None
+        reader = onnx_of(self._readers.default) if self._readers else None
         pointer = store / POINTER
-        if not isinstance(reader, OnnxExtractor) or not pointer.is_file():
+        if reader is None or not pointer.is_file():
             return
         when = pointer.stat().st_mtime_ns
         if when == self._seen:

@@ -171,13 +171,32 @@ class Assertion(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """Names the thing that read a note, for Provenance, the Device resource and the audit line.
+
+    Attributes:
+        model_id: stable name, e.g. ``wardstream-rules``.
+        version: version or digest; changes whenever its answers may change.
+        provider: what computes: ``rules``, ``CPUExecutionProvider``, ``CUDAExecutionProvider``.
+    """
+
+    model_id: str
+    version: str
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
-    """What a note reader finds: a label on ``text[start:end]`` with a score in 0..1."""
+    """What a note reader finds: a label on ``text[start:end]`` with a score in 0..1.
+
+    ``by`` names who found it, if that is not the reader's own ``info``.
+    """
 
     start: int
     end: int
     label: Label
     score: float
+    by: ModelInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,21 +233,6 @@ class Entity:
             "section": self.section,
             "related": list(self.related),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """Names the thing that read a note, for Provenance, the Device resource and the audit line.
-
-    Attributes:
-        model_id: stable name, e.g. ``wardstream-rules``.
-        version: version or digest; changes whenever its answers may change.
-        provider: what computes: ``rules``, ``CPUExecutionProvider``, ``CUDAExecutionProvider``.
-    """
-
-    model_id: str
-    version: str
-    provider: str
 
 
 @dataclass(frozen=True, slots=True)

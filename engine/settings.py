@@ -238,7 +238,9 @@ class Nlp(Section):
     """Reading notes."""
 
     extractor: str = Field(
-        "default", description="default (the promoted or shipped model), rules, or a folder"
+        "both",
+        description="both (the model for prose, the rules for ward shorthand), default (the promoted or shipped model "
+        "alone), rules, or a folder",
     )
     max_note_chars: int = Field(200_000, ge=100, description="a very long discharge letter has 60,000")
     min_note_chars: int = Field(12, ge=1, description="shorter texts are values, not notes")

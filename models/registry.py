@@ -1,4 +1,4 @@
-"""Note readers by name: ``rules``, ``default`` (the promoted model, else the one that ships), or an artifact's folder."""
+"""Note readers by name: ``rules``, ``default`` (the promoted model, else the one that ships), ``both``, or an artifact's folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from models.artifact import MANIFEST, SHIPPED
 
 #: In a models folder: which of its artifacts ``default`` means.
 POINTER = "promoted.json"
-RULES, DEFAULT = "rules", "default"
+RULES, DEFAULT, BOTH = "rules", "default", "both"
 
 
 def load_extractor(name: str, settings: Nlp | None = None, *, store: Path | None = None) -> EntityExtractor:
     """The reader of that name, loaded, verified and warm.
 
     Args:
-        name: ``rules``, ``default`` or a folder.
+        name: ``rules``, ``default``, ``both`` (those two, each where it reads better) or a folder.
         settings: device, threads, batches, queue and time-out.
         store: a site's models folder; what was promoted there is ``default``.
 
@@ -33,7 +33,12 @@ def load_extractor(name: str, settings: Nlp | None = None, *, store: Path | None
         return RuleExtractor()
     from models.ner import OnnxExtractor
 
-    return OnnxExtractor(folder_of(name, store or store_of(chosen)), chosen)
+    model = OnnxExtractor(folder_of(DEFAULT if name == BOTH else name, store or store_of(chosen)), chosen)
+    if name != BOTH:
+        return model
+    from models.both import BothExtractor
+
+    return BothExtractor(model)
 
 
 def store_of(settings: Nlp) -> Path | None:

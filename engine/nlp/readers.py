@@ -108,7 +108,8 @@ async def _extract(
     # A swap can't come between: extract() takes its model before it first awaits.
     info = reader.info
     spans = (await reader.extract([note]))[0]
-    return [(span, info) for span in spans], (info,)
+    found = [(span, span.by or info) for span in spans]
+    return found, tuple(dict.fromkeys((info, *(by for _, by in found))))
 
 
 def _touches(span: Span, stretch: ForeignText) -> bool:

@@ -112,7 +112,7 @@ def read_note(
         foreign,
         language_issues(note, foreign, languages),
         models,
-        tuple(by[at] for at in order) if len(set(by)) > 1 else (),
+        tuple(by[at] for at in order) if set(by) - set(models[:1]) else (),
         language,
     )
 
