@@ -50,6 +50,13 @@ _NEXT_WORDS = 2  # the finding itself, or past one word
 _TOUCHING = re.compile(r"[ \t]?[(:\-–]?[ \t]?")
 # "fever -, cough (-)": a minus written after a finding, and nothing after the minus.
 _MINUS = re.compile(r"[ \t]?(?:\((?:[-–−]|neg|nil)\)|[-–−](?:ve\b)?(?=[ \t]*(?:[,;.)/]|[\r\n]|$)))")
+# "3-day history of cough" and "2/7 h/o fever" tell since when: it is now. (2/7 are days, 2/52 weeks, 2/12 months.)
+_SINCE_WHEN = re.compile(
+    r"(?:\d\s*/\s*(?:7|52|12|24)|(?:\d|\b(?:a|one|two|three|four|five|six|seven|few|several))[\s-]*"
+    r"(?:h(?:ou)?rs?|days?|d|w(?:ee)?ks?|m(?:on)?ths?|y(?:ea)?rs?)['’]?)[\s-]*$",
+    re.IGNORECASE,
+)
+_SINCE_CHARS = 20
 _MARKS = frozenset(",:;.()/")
 _BY_NAME = re.compile(
     r"(?:[-*•]\s*)?(?:the |this |our )?(?:patient|pt|(?:mr|mrs|ms|mdm|mdm\.|mr\.|mrs\.|ms\.)[ \t]+[A-Z]\w*)(?![\w'’])",
@@ -165,7 +172,11 @@ class _Statement:
         self._tokens = tokens
         self._claims = [span for span in spans if span.label in _KINDS]
         self._starts = [span.start for span in self._claims]
-        matches = [match for match in _TRIGGERS.find(tokens) if not self._is_inside_finding(match)]
+        matches = [
+            match
+            for match in _TRIGGERS.find(tokens)
+            if not self._is_inside_finding(match) and not self._tells_since_when(match)
+        ]
         self._hard_stops = [m.first for m in matches if _means(m, Meaning.STOP)]
         self._stops = sorted([*self._hard_stops, *(m.first for m in matches if _means(m, Meaning.VERB))])
         self._commas = [at for at, word in enumerate(tokens.words) if word == ","]
@@ -199,6 +210,13 @@ class _Statement:
         start = self._tokens.starts[match.first]
         at = bisect_right(self._starts, start) - 1
         return at >= 0 and self._tokens.ends[match.last - 1] <= self._claims[at].end
+
+    def _tells_since_when(self, match: Match[tuple[Trigger, ...]]) -> bool:
+        """Whether a "history of" has a span of time before it."""
+        if not _means(match, Meaning.HISTORICAL):
+            return False
+        start = self._tokens.starts[match.first]
+        return _SINCE_WHEN.search(self._tokens.text[max(0, start - _SINCE_CHARS) : start]) is not None
 
     def _add(self, match: Match[tuple[Trigger, ...]], trigger: Trigger) -> None:
         start, end, nearest = self._reach(match, trigger)

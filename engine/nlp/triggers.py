@@ -93,6 +93,8 @@ def trigger_table() -> PhraseTable[tuple[Trigger, ...]]:
             Trigger(Meaning.HISTORICAL, Reach.ITEM, frozenset((Label.PROBLEM, Label.PROCEDURE)))
         ]
         rows[f"diagnosed in {year}"] = [Trigger(Meaning.NOTHING)]
+        # "CABG 2010"
+        rows[f"{year}"] = [Trigger(Meaning.HISTORICAL, Reach.TOUCHING, frozenset((Label.PROCEDURE,)))]
     return PhraseTable((phrase, tuple(triggers)) for phrase, triggers in rows.items())
 
 

@@ -176,6 +176,25 @@ SENTENCES = [
     ("Lives with wife, has <dementia>", "P"),
     ("No family history of <breast cancer>", "N"),
     ("Mother has no <DM>", "N"),
+    # since when: it is now
+    ("Presented with 3-day history of <cough> and <fever>.", "P P"),
+    ("2/7 h/o <abdominal pain>, h/o <CVA>", "P O"),
+    ("two years' history of <dyspepsia>", "P"),
+    # the cause that is only possible, and the complaint that is not
+    ("<SOB> likely secondary to <CCF>", "P ?"),
+    ("<TIA> vs <migraine>", "? ?"),
+    ("likely <IECOPD> with underlying <COPD>", "? P"),
+    ("<DVT> has been ruled out.", "N"),
+    ("Should <rash> occur, stop the drug.", "H"),
+    ("Ø <fever>, Ø <chills>", "N N"),
+    ("No <diaphoresis>, associated with <nausea>", "N P"),
+    ("No contraindication to <R:thrombolysis>", "P"),
+    ("Does not appear to be in <distress>", "N"),
+    ("For <T:MRI spine> on Monday", "H"),
+    ("Sent for <T:CT brain>, shows <infarct>", "P P"),
+    ("<R:CABG> 2010, now <chest pain>", "O P"),
+    ("No further <vomiting>", "N"),
+    ("<Cough> no better with <M:antibiotics>", "P P"),
     # the parts of a finding claim nothing
     ("No <fever>, <T:Hb> <V:10>", "N P P"),
 ]
