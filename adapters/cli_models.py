@@ -36,7 +36,9 @@ Data = Annotated[
 Labels = Annotated[
     str, typer.Option(help="NAME=LABEL,... on top of the built-in names of well-known corpora")
 ]
-Model = Annotated[str, typer.Argument(help="default, rules, both, or an artifact's folder", show_default=False)]
+Model = Annotated[
+    str, typer.Argument(help="default, rules, both, or an artifact's folder", show_default=False)
+]
 _FAULTS_TOLD = 10
 AsJson = Annotated[bool, typer.Option("--json", help="print the whole report as JSON")]
 
