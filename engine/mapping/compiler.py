@@ -122,7 +122,7 @@ class Rule:
         target = self.target
         if self.coded and target.taken(root, items, rep):
             run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
-            return False
+            return self._says_the_same(node, segment, run, root, items, rep)
         mark = len(run.trail)
         value = self.convert(node, segment, run)
         if value is None:
@@ -139,6 +139,19 @@ class Rule:
             run.refuse(node, f"{target.text} is already filled by an earlier rule or repetition")
             return False
         return True
+
+    def _says_the_same(
+        self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
+    ) -> bool:
+        """Whether a code means what stands there already: then its value has arrived, else it leaves no trace."""
+        assert self.convert is not None
+        before = len(run.trail), len(run.issues), len(run.codes), len(run.unknown_codes)
+        value = self.convert(node, segment, run)
+        if value is not None and self.target.place(root, items, value, rep):
+            return True
+        run.undo(before[0])
+        del run.issues[before[1] :], run.codes[before[2] :], run.unknown_codes[before[3] :]
+        return False
 
     def _kept(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int

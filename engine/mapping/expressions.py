@@ -9,7 +9,7 @@
               | ref ( "=" | "!=" ) ( 'text' | ref )
               | ref [ "not" ] "in" "(" 'text' { "," 'text' } ")"
               | ref "~" 'regular expression'           (searched, not anchored)
-              | ref "is" ( "number" | "range" | "ucum" )   a number, with comparator or not; ``3.5 - 5``; a unit
+              | ref "is" ( "number" | "range" | "ucum" | "unit" )   a number, with comparator or not; ``3.5 - 5``; a unit
               | "count(" ref ")" ( "=" | ">" | "<" ) number   repetitions of a field
               | "after" ( SEG | "(" SEG { "," SEG } ")" )   this note, role or restriction is about a SEG: the
                                   last segment before it that is no NTE, ROL, PRT or ARV

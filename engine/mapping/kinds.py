@@ -1,4 +1,4 @@
-"""What a text is, for conditions and converters alike: a number, a unit of UCUM, a range of numbers."""
+"""What a text is, for conditions and converters alike: a number, a unit of UCUM or another way to write one, a range."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from decimal import Decimal
 
-from engine.mapping.ucum import is_ucum
+from engine.mapping.ucum import is_ucum, unit_meant
 
 _UNSIGNED = r"(?:\d{1,20}(?:\.\d{0,20})?|\.\d{1,20})"
 _NUMBER = re.compile(rf"(?:[<>]=?|=[<>])?\s*[+-]?{_UNSIGNED}")
@@ -31,5 +31,6 @@ KINDS: dict[str, Callable[[str], bool]] = {
     "number": is_number,
     "range": lambda text: range_of(text) is not None,
     "ucum": is_ucum,
+    "unit": lambda text: unit_meant(text) != "",
 }
 """The words that may stand after ``is`` in a condition."""

@@ -105,7 +105,7 @@ class Memory:
 def _again(known: _Known, rule: Rule, segment: Segment, run: Run, root: Json, items: Items) -> bool | None:
     """What :meth:`Rule.apply` does, of what is known; None when the message has said something else of a resource."""
     target = rule.target
-    if rule.coded and target.taken(root, items, 1):
+    if rule.coded and target.taken(root, items, 1) and not target.place(root, items, known.thaw(), 1):
         return _refused(rule, segment, run)
     if known.made:
         for reference, content, _ in known.made:

@@ -238,7 +238,9 @@ class Run:
         if node is not None:
             leaf = next((x for x in leaves(node) if x.text), None)
             location = self.message.locate(leaf) if leaf is not None else ""
-        self.issues.append(Issue(Severity.WARNING, code, location, message, action))
+        issue = Issue(Severity.WARNING, code, location, message, action)
+        if issue not in self.issues[-3:]:  # a value and both ends of its range have one unit
+            self.issues.append(issue)
 
     def saw_code(self, table: str, code: str, *, known: bool) -> None:
         """Count a looked-up code, for the report and for drift watching."""

@@ -1,7 +1,7 @@
 """Is a text a unit of UCUM? Its grammar (ucum.org, §2.2 "Syntax") over its atoms, case sensitive.
 
 The atoms are those of the specification's tables that medicine uses; ``tables/ucum-atoms.txt`` lists them, metric ones
-(which take a prefix) apart from the others.
+(which take a prefix) apart from the others. ``tables/units.csv`` tells which unit is meant by what senders write instead.
 """
 
 from __future__ import annotations
@@ -41,6 +41,13 @@ _PREFIXES = frozenset(
 _ANNOTATION = re.compile(r"\{[\x21-\x7a\x7c\x7e]*\}")
 _EXPONENT = re.compile(r"(?<=[^\d+\-.])[+-]?\d+$")
 _FACTOR = re.compile(r"[1-9]\d*")
+_MICRO = str.maketrans({"µ": "u", "μ": "u"})
+_RAISED = re.compile(r"(?<=\d)[⁰¹²³⁴-⁹]+")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_POWER = re.compile(r"x?10(?:\^|\*\*?|e\+?)?\(?(\d{1,2})\)?(?=/|$)")
+_MARKED = re.compile(r"x|\^|\*|e|\(")
+_TWO_MEANINGS = frozenset({"G/L", "MU/L", "MU/ML"})
+"""Grams or giga, milli or mega: senders of capitals alone mean the one, others the other."""
 _LONGEST = 64
 """No real unit is longer; it bounds the work for texts that are none."""
 
@@ -56,6 +63,39 @@ def _atoms() -> tuple[frozenset[str], frozenset[str]]:
             name, _, symbols = line.partition(":")
             (metric if name == "metric" else others).update(symbols.split())
     return frozenset(metric), frozenset(others)
+
+
+@cache
+def _written() -> dict[str, str]:
+    """What senders write, folded, and the unit that they mean."""
+    text = resources.files("engine.mapping").joinpath("tables/units.csv").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for line in text.splitlines()[1:]:
+        if line and not line.startswith(("#", "code,")):
+            code, _, forms = line.partition(",")
+            for form in (code, *forms.split(";")):
+                found[form if len(form) == 1 else _folded(form)] = code
+    found.pop("", None)
+    return found
+
+
+def _folded(text: str) -> str:
+    """Lower case, no blanks, one way of writing micro and powers of ten."""
+    text = _RAISED.sub(lambda match: "^" + match[0].translate(_SUPERSCRIPTS), text)
+    text = "".join(text.translate(_MICRO).lower().split())
+    power = _POWER.match(text)
+    if power and _MARKED.search(power[0]):
+        return f"10*{int(power[1])}{text[power.end() :]}"
+    return text.replace("²", "2")
+
+
+@lru_cache(maxsize=4096)
+def unit_meant(text: str) -> str:
+    """UCUM's code of a unit as senders write it: ``x10^9/L``, ``mcg``, ``IU/L``, ``mmHg``; "" for what no table tells."""
+    text = text.strip()
+    if not text or len(text) > _LONGEST or text in _TWO_MEANINGS:
+        return ""
+    return _written().get(text if len(text) == 1 else _folded(text), "")
 
 
 @lru_cache(maxsize=4096)

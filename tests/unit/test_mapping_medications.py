@@ -185,3 +185,39 @@ def test_how_often(message, pattern, expected):
     result = message("RDE^O11^RDE_O11", PID, "ORC|NW|R1^HIS", "RXE||A^A|1||mg", f"TQ1|1||{pattern}")
     assert result.one("MedicationRequest")["dosageInstruction"][0]["timing"]["repeat"] == expected
     assert not [i for i in result.outcome.issues if i.code == "tim-10"]
+
+
+def test_the_timing_of_what_was_dispensed_without_its_order(message):
+    """RDS with ORC, TQ1 and RXD alone: how the patient takes it is told with the dispense, route and timing as one."""
+    result = message(
+        "RDS^O13^RDS_O13",
+        PID,
+        "ORC|RE|R1^HIS|P1^RX",
+        "TQ1|1||BID^Twice a day^HL70335||||20260118080000+0800||R^Routine^HL70485",
+        "RXD|1|MET500^Metformin 500 mg tablet^99KGH|20260118105500+0800|14|TAB^Tablet^99KGH",
+        "RXR|PO^Oral^HL70162",
+    )
+    (taken,) = result.one("MedicationDispense")["dosageInstruction"]
+    assert taken["timing"]["repeat"]["frequency"] == 2
+    assert taken["route"]["coding"][0]["code"] == "PO"
+    assert not [k for k, why in result.unmapped().items() if not why.startswith("structure")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "segment", "resource"),
+    [
+        (
+            "RRA^O18^RRA_O18",
+            "RXA|0|1|20260118205500+0800||MET500^Metformin^99KGH|500|mg",
+            "MedicationAdministration",
+        ),
+        ("RRD^O14^RRD_O14", "RXD|1|MET500^Metformin^99KGH|20260118105500+0800|14", "MedicationDispense"),
+        ("RRG^O16^RRG_O16", "RXG|1|1||MET500^Metformin^99KGH|500||mg", "MedicationRequest"),
+    ],
+)
+def test_an_answer_tells_the_route_as_the_message_that_it_answers(message, kind, segment, resource):
+    result = message(kind, "MSA|AA|X1", PID, "ORC|OK|R1^HIS|P1^RX", segment, "RXR|PO^Oral^HL70162")
+    found = next(r for r in result.of(resource) if "PO" in str(r))
+    dosage = found.get("dosage") or found["dosageInstruction"][0]
+    assert dosage["route"]["coding"][0]["code"] == "PO"
+    assert not [k for k in result.unmapped() if k.startswith("RXR")]

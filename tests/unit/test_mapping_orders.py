@@ -286,3 +286,76 @@ def test_each_susceptibility_order_is_based_on_the_culture_and_not_on_its_siblin
     for number in ("F1-2", "F1-3"):
         based_on = result.numbered("ServiceRequest", number)["basedOn"]
         assert {b["reference"] for b in based_on} == {f"ServiceRequest/{culture['id']}"}
+
+
+@pytest.mark.parametrize(
+    ("control", "status", "report", "expected"),
+    [
+        ("RE", "", "F", "completed"),
+        ("RE", "", "C", "completed"),
+        ("RE", "", "P", "active"),
+        ("RE", "", "X", "revoked"),
+        ("RE", "CA", "F", "revoked"),
+        ("NW", "", "", "active"),
+        ("CA", "", "", "active"),
+        ("CA", "CA", "", "revoked"),
+        ("CR", "", "", "revoked"),
+        ("OC", "", "", "revoked"),
+        ("DC", "", "", "revoked"),
+        ("OD", "", "", "revoked"),
+        ("OH", "", "", "on-hold"),
+        ("UA", "", "", "unknown"),
+    ],
+)
+def test_the_state_of_an_order(message, control, status, report, expected):
+    """CA asks for a cancellation that the filler may refuse (UC); CR and OC say that it is done."""
+    result = message(
+        "ORU^R01^ORU_R01" if report else "OML^O21^OML_O21",
+        PID,
+        f"ORC|{control}|O1^HIS|F1^LAB||{status}",
+        f"OBR|1|O1^HIS|F1^LAB|1-1^Panel^LN|||20260101{'|' * 18}{report}",
+    )
+    assert result.one("ServiceRequest")["status"] == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("D", "entered-in-error"), ("W", "entered-in-error"), ("X", "cancelled"), ("C", "corrected")],
+)
+def test_a_result_that_is_taken_back_or_mended_keeps_its_id(message, state, expected):
+    """A correction must meet the result that it corrects."""
+    first, second = (
+        message(
+            "ORU^R01^ORU_R01",
+            PID,
+            "OBR|1|O1^HIS|F1^LAB|1-1^Panel^LN",
+            f"OBX|1|NM|2-2^Sodium^LN||{value}|mmol/L|||||{how}",
+        ).one("Observation")
+        for value, how in (("139", "F"), ("", state) if state in "DX" else ("141", state))
+    )
+    assert second["id"] == first["id"]
+    assert second["status"] == expected
+
+
+def test_a_priority_told_twice_alike_has_arrived(message):
+    """ORC-7 and TQ1-9 both say routine; what says another thing has no place and is told."""
+    segments = [PID, "ORC|NW|O1^HIS|||||^^^^^R", "OBR|1|O1^HIS||1-1^Panel^LN"]
+    for said, left in (("R^Routine^HL70485", []), ("S", ["TQ1[1]-9"])):
+        result = message("OML^O21^OML_O21", *segments[:2], f"TQ1|1||||||||{said}", segments[2])
+        assert result.one("ServiceRequest")["priority"] == "routine"
+        unmapped = [k for k, why in result.unmapped().items() if not why.startswith("structure")]
+        assert [k for k in unmapped if k.startswith("TQ1")] == left
+
+
+def test_the_name_of_a_priority_is_kept(message):
+    result = message(
+        "OML^O21^OML_O21",
+        PID,
+        "ORC|NW|O1^HIS",
+        "TQ1|1||||||||T^Timing critical^HL70485",
+        "OBR|1|O1^HIS||1^P^L",
+    )
+    order = result.one("ServiceRequest")
+    assert order["priority"] == "urgent"
+    (sent,) = [e for e in order["extension"] if e["url"].endswith("/order-priority")]
+    assert sent["valueCodeableConcept"]["coding"][0]["display"] == "Timing critical"

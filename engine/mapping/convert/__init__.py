@@ -14,7 +14,9 @@ from engine.mapping.convert.quantities import (
     number_or_comparator,
     range_text,
     sampled_data,
+    split_power,
     structured_numeric,
+    ucum_unit,
     unchecked_unit,
 )
 from engine.mapping.convert.texts import (
@@ -60,6 +62,8 @@ FUNCTIONS: dict[str, Converter] = {
     "range-text": range_text,
     "SN-value": structured_numeric,
     "MO-Money": money,
+    "UCUM-unit": ucum_unit,
+    "split-power": split_power,
     "unchecked-unit": unchecked_unit,
     "RPT-Timing": repeat_pattern,
     "CQ-Duration": duration,

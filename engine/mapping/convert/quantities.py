@@ -11,10 +11,12 @@ from engine.hl7v2.tree import Node, Segment, child, leaves
 from engine.mapping.convert.primitives import NUMBER, to_decimal, value_text
 from engine.mapping.kinds import range_of
 from engine.mapping.naming import plain
+from engine.mapping.ucum import is_ucum, unit_meant
 
 if TYPE_CHECKING:
     from engine.mapping.run import Run
 
+UCUM = "http://unitsofmeasure.org"
 ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _CURRENCIES = schema.resolve("Money.currency").codes or frozenset()
 _COMPARATORS = {"<": "<", "<=": "<=", "=<": "<=", ">": ">", ">=": ">=", "=>": ">="}
@@ -102,6 +104,46 @@ def money(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
     if len(code) == 3 and code.isalpha() and code in _CURRENCIES:
         run.use_all(currency)
         found["currency"] = code
+    return found
+
+
+def ucum_unit(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
+    """A unit that is known by the way it is written: UCUM's code of it. What was written stays its text."""
+    leaf, system = child(node, 1), child(node, 3)
+    written = plain(leaf)
+    code = unit_meant(written)
+    if not code:
+        return None
+    run.use_all(leaf)
+    run.use_all(system)
+    if is_ucum(written) and written.lower() == code.lower():
+        code = written  # l and L are the same unit
+    elif plain(system):
+        run.warn(
+            "unit-not-ucum",
+            leaf,
+            f"The unit is declared as UCUM and is none, or one that is not meant; it was read as {code}",
+            "Ask the sender to send a unit of https://ucum.org, or to leave the coding system out.",
+        )
+    return {"code": code, "system": UCUM}
+
+
+def split_power(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
+    """``10^9/L`` whose circumflex was not escaped, so that it came as two components: the unit that was meant."""
+    base, rest = child(node, 1), child(node, 2)
+    written = f"{plain(base)}^{plain(rest)}"
+    run.use_all(base)
+    run.use_all(rest)
+    run.warn(
+        "unit-split",
+        base,
+        "The unit holds a component separator that is not escaped; its two parts were read as one unit",
+        r"Ask the sender to escape the separator (\S\), or to write 10*9/L as UCUM does.",
+    )
+    found = {"unit": written}
+    if code := unit_meant(written):
+        run.use_all(child(node, 3))
+        found |= {"code": code, "system": UCUM}
     return found
 
 
