@@ -100,6 +100,9 @@ def _holds(place, test):
         return not _holds(place, ".".join(steps)[1:-1])
     if last in {"exists()", "empty()"}:
         return bool(_select([place], steps)) is (last == "exists()")
+    if last.startswith("startsWith("):
+        wanted = last.removeprefix("startsWith('").removesuffix("')")
+        return any(str(found.value).startswith(wanted) for found in _select([place], steps))
     path, text = _split(test, " = ")
     wanted = text[1:-1].replace("\\'", "'").replace("\\\\", "\\")
     return wanted in [found.value for found in _select([place], _split(path, "."))]

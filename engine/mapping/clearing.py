@@ -29,6 +29,8 @@ _NARROWED = frozenset({"Extension", "Identifier", "ContactPoint"})
 _NESTED = re.compile(r"(.*\.extension\.where\(url = '[^']*')\)\.extension\.where\(")
 _BY_ROLE = frozenset({"Encounter.participant", "Coverage.class", "Coverage.costToBeneficiary"})
 """Backbone elements whose items are told apart by the code of their type."""
+_BY_TARGET = frozenset({"Patient.generalPractitioner"})
+"""References that are told apart by what they refer to: a clinic (PD1-3), a doctor (PD1-4), a part played (ROL)."""
 _TEMPORARY = "http://hl7.org/fhir/StructureDefinition/subject-locationClassification"
 """What a temporary place of a visit bears beside its status."""
 _LABEL = re.compile(r"\[[^\]]*\]$")
@@ -144,11 +146,15 @@ def _selector_of(table: SegmentTable, rule: Rule, key: str, applies: Applies) ->
         and _unlabelled(step.key) == array
     }
     plain = rule.target.text == key == array
-    if plain and any(
-        other.target.text == key and other.field != rule.field and other.convert is not None
+    rivals = [
+        other
         for other in table.rules
-    ):
-        return None
+        if other.target.text == key and other.field != rule.field and other.convert is not None
+    ]
+    if plain and rivals:
+        kind = _referred(rule)
+        told_apart = kind and all(_referred(other) not in {"", kind} for other in rivals)
+        return f".where(reference.startsWith('{kind}/'))" if told_apart else None
     for label, other in others.items():
         theirs = _marks(table, label, applies)
         if not theirs and other.target.text == label and (default := _by_defaults(other)):
@@ -160,6 +166,12 @@ def _selector_of(table: SegmentTable, rule: Rule, key: str, applies: Applies) ->
             return None
         tests.append(extra[0])
     return f".where({' and '.join(dict.fromkeys(tests))})" if tests else ""
+
+
+def _referred(rule: Rule) -> str:
+    """Type of the resource that ``Reference(XCN-Practitioner)`` refers to; "" for what is no reference."""
+    kind = rule.line["using"].removesuffix(")").rpartition("-")[2]
+    return kind if rule.line["using"].startswith("Reference(") and schema.is_resource(kind) else ""
 
 
 def _unlabelled(key: str) -> str:
@@ -238,7 +250,11 @@ def _replacement(kind: str, name: str, value: Any, twin: Any, element: schema.El
     stem = element.choice or name
     items, twins = ([x] if not isinstance(x, list) else x for x in (value, twin))
     pairs = list(zip_longest(items, twins))
-    paths = [f"{kind}.{stem}{_selector(element.types[0], item)}" for item, _ in pairs]
+    by_target = f"{kind}.{stem}" in _BY_TARGET
+    paths = [
+        f"{kind}.{stem}{_by_target(item) if by_target else _selector(element.types[0], item)}"
+        for item, _ in pairs
+    ]
     operations = [_operation("delete", path) for path in dict.fromkeys(paths)]
     type_name = element.content or element.types[0]
     return operations + [
@@ -266,6 +282,11 @@ def _selector(type_name: str, item: Any) -> str:
         temporary = f"extension.where(url = '{_TEMPORARY}').{'exists' if kept else 'empty'}()"
         return f".where(status = '{_quoted(item['status'])}' and {temporary})"
     return ""
+
+
+def _by_target(item: Any) -> str:
+    kind = item.get("reference", "").partition("/")[0]
+    return f".where(reference.startsWith('{kind}/'))" if kind else ""
 
 
 def _codes(concepts: Any) -> Iterator[str]:

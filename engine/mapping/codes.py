@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from importlib import resources
 from typing import Any, NamedTuple
 
 from engine.errors import MapTableError
@@ -52,18 +53,34 @@ class CodeTable:
         return found if found is not None else self.entries.get(code.upper())
 
 
+_DIGITS = {"0062": 2, "0232": 2, "0475": 2, "0496": 3}
+"""Tables whose codes are numbers with zeros before them, which hl7apy leaves out."""
+
+
 @cache
 def v2_codes(table: str) -> frozenset[str]:
     """Codes of an HL7 v2 table by its four digits; empty when the table has no fixed codes."""
     module = importlib.import_module(f"hl7apy.{V2_TABLES_VERSION}.tables")
     found = module.TABLES.get(f"HL7{table}")
-    return frozenset(found[1]) if found else frozenset()
+    digits = _DIGITS.get(table, 0)
+    listed = [code.zfill(digits) if code.isdigit() else code for code in found[1]] if found else []
+    return frozenset(listed) | _later_codes().get(table, frozenset())
+
+
+@cache
+def _later_codes() -> dict[str, frozenset[str]]:
+    text = resources.files("engine.mapping").joinpath("tables/v2-codes.csv").read_text(encoding="utf-8")
+    rows = (line.split(",") for line in text.splitlines() if line[:4].isdigit())
+    return {table: frozenset(codes.split()) for table, codes in rows}
 
 
 def v2_table(table: str) -> CodeTable:
     """The map of a v2 table onto itself: ``v2:0203`` in the ``codes`` column."""
     system = V2_SYSTEM + table
-    return CodeTable(f"v2:{table}", {c: Coded(c, system, "") for c in v2_codes(table)}, system)
+    entries = {c: Coded(c, system, "") for c in v2_codes(table)}
+    if table in _DIGITS:
+        entries |= {c.lstrip("0"): known for c, known in entries.items() if c.isdigit()}
+    return CodeTable(f"v2:{table}", entries, system)
 
 
 def compile_codes(table: Table, faults: Faults | None = None) -> CodeTable:

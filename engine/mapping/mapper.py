@@ -133,6 +133,8 @@ class Mapper:
         self._identify(run)
         for instance, segment, links, items in run.links:
             self._link(run, instance, segment, links, items)
+        if run.told_again:
+            _list_once(run)
         unmapped, cleared, count = _report(run)
         return Mapped(
             tuple(_once(run)),
@@ -237,6 +239,8 @@ class Mapper:
             like.append(instance)
             if len(like) > 1 and instance.rule.mode == "shared":
                 run.share(instance, like[0])
+            elif len(like) > 1 and instance.resource["resourceType"] in _STATEMENTS:
+                self._tell_once(run, instance, like)
             elif len(like) > 1:
                 run.renumber(instance, len(like) - 1)
         for instance in run.instances:
@@ -245,6 +249,16 @@ class Mapper:
                 rest = dict(resource)
                 resource.clear()
                 resource.update(resourceType=rest.pop("resourceType"), id=instance.id, **rest)
+
+    @staticmethod
+    def _tell_once(run: Run, instance: Instance, like: list[Instance]) -> None:
+        """What is told again word for word is the same resource; what differs is another one of the same key."""
+        for first in like[:-1]:
+            if first.resource == instance.resource:
+                instance.id, instance.resource = first.id, first.resource
+                run.told_again.add(_reference(first))
+                return
+        run.renumber(instance, len(like) - 1)
 
     @staticmethod
     def _link(run: Run, instance: Instance, segment: Segment, links: tuple[Link, ...], own: Items) -> None:
@@ -267,11 +281,37 @@ class Mapper:
                 target.place(holder.resource, held, {"reference": _reference(source)}, 1)
 
 
+_STATEMENTS = frozenset({"AllergyIntolerance", "Condition", "Coverage", "RelatedPerson"})
+"""What is true once, however often a message says it: a diagnosis beside each of five orders. Events may happen twice."""
 _nothing = Leaf("")
 
 
 def _reference(instance: Instance) -> str:
     return f"{instance.resource['resourceType']}/{instance.id}"
+
+
+def _list_once(run: Run) -> None:
+    """Items that are alike and refer to a resource that was told again, such as a visit's diagnoses, are one item."""
+    for instance in run.instances:
+        for value in instance.resource.values():
+            if isinstance(value, list) and len(value) > 1:
+                kept: list[Any] = []
+                for item in value:
+                    if item not in kept or run.told_again.isdisjoint(_references(item)):
+                        kept.append(item)
+                value[:] = kept
+
+
+def _references(content: Any) -> Iterator[str]:
+    if isinstance(content, dict):
+        for name, part in content.items():
+            if name == "reference":
+                yield part
+            else:
+                yield from _references(part)
+    elif isinstance(content, list):
+        for part in content:
+            yield from _references(part)
 
 
 def _once(run: Run) -> list[dict[str, Any]]:

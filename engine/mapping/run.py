@@ -106,6 +106,8 @@ class Run:
         """Tables that a segment went through, by the id() of the segment."""
         self.codes: list[tuple[str, str]] = []
         self.unknown_codes: list[tuple[str, str]] = []
+        self.told_again: set[str] = set()
+        """References of resources that the message tells more than once, word for word."""
         self.current: Instance | None = None
         self.orphans: dict[int, str] = {}
         """The id() of each segment that should complete an instance that is not there -> its name, the first one asked for."""

@@ -21,6 +21,8 @@ _ABOUT_THE_PATIENT = frozenset(
 )
 _BYSTANDERS = frozenset({"Patient", "Encounter"})
 """What a message that is no ADT tells only in passing: it must not overwrite what ADT told."""
+_UNLINKS = "A37"
+"""The event that takes back what A24 told: the message has no field for it (v2.5.1 §3.3.37)."""
 _PUT, _PATCH, _CREATE = "PUT", "PATCH", "create"
 
 
@@ -43,11 +45,21 @@ def as_written(
         merging = known and (profile.update_policy == "merge" or url in nulls)
         if is_update and merging and kind in _ABOUT_THE_PATIENT:
             paths = [path for null in nulls.get(url, ()) for path in null.paths]
+            if message.trigger == _UNLINKS and kind == "Patient":
+                paths += _links_to_others(bundle, url)
             bundle["entry"][index], ways[url] = patch_entry(resource, paths), _PATCH
         elif not is_adt and kind in _BYSTANDERS:
             # RFC 9110 §13.1.2: with "*" an update creates and never overwrites.
             entry["request"]["ifNoneMatch"], ways[url] = "*", _CREATE
     return bundle, list(_not_carried(mapped, ways, is_update=is_update))
+
+
+def _links_to_others(bundle: dict[str, Any], url: str) -> Iterator[str]:
+    """Paths of the links of a patient to the other patients of the message; a PUT without links needs none."""
+    for entry in bundle["entry"]:
+        other = entry["request"]["url"]
+        if other != url and other.startswith("Patient/"):
+            yield f"Patient.link.where(other.reference = '{other}')"
 
 
 def _not_carried(mapped: Mapped, ways: dict[str, str], *, is_update: bool) -> Iterator[Issue]:

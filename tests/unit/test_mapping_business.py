@@ -196,3 +196,27 @@ def test_an_error_without_a_severity_is_an_error_all_the_same(process):
     raw = rb"MSH|^~\&|A|B|C|D|20230405||ACK^A01|1|P|2.5.1" + b"\rMSA|AE|C99\rERR||PID^1^3|zz^Odd||||in full"
     (issue,) = process(raw).one("OperationOutcome")["issue"]
     assert (issue["severity"], issue["code"], issue["diagnostics"]) == ("error", "processing", "in full")
+
+
+def test_a_diagnosis_told_beside_each_of_several_orders_is_one_condition(message):
+    """Word for word the same is told once; another wording of the code is another statement. Nothing is unmapped."""
+    segments = ["PID|1||7^^^KGH^MR", "PV1|1|I|W52||||||||||||||||V1^^^KGH^VN"]
+    for n, words in enumerate(("Hypertension", "Hypertension", "Benign hypertension"), 1):
+        segments += [f"ORC|NW|O{n}^HIS", f"OBR|{n}|O{n}^HIS||{n}-1^P^LN", f"DG1|1||I10^{words}^I10|||A"]
+    result = message("OML^O21^OML_O21", *segments)
+    reasons = [result.numbered("ServiceRequest", f"O{n}")["reasonReference"] for n in (1, 2, 3)]
+    assert reasons[0] == reasons[1] != reasons[2]
+    assert len(result.of("Condition")) == 2
+    assert [d["condition"] for d in result.one("Encounter")["diagnosis"]] == [*reasons[0], *reasons[2]]
+    assert not [k for k in result.unmapped() if k.startswith("DG1") and not k.endswith("-1")]
+
+
+def test_results_that_are_alike_are_two_results(message):
+    """Two readings may well be equal: events are never taken for one."""
+    result = message(
+        "ORU^R01^ORU_R01",
+        "PID|1||7^^^KGH^MR",
+        "OBR|1|O1^HIS|F1^LAB|1-1^P^LN",
+        *["OBX|1|NM|2-2^Glucose^LN||5|mmol/L|||||F"] * 2,
+    )
+    assert len(result.of("Observation")) == 2

@@ -115,11 +115,11 @@ def test_obx_after_spm_is_kept_with_its_specimen(convert):
 @pytest.mark.parametrize(
     ("kind", "value", "units", "element", "expected"),
     [
-        ("NM", "1.50", "g/dL", "valueQuantity", {"value": Decimal("1.50"), "unit": "g/dL"}),
+        ("NM", "1.50", "g/dL", "valueQuantity", {"value": Decimal("1.50"), "code": "g/dL", "system": "http://unitsofmeasure.org", "unit": "g/dL"}),
         ("NM", "5", "mg^^UCUM", "valueQuantity", {"value": Decimal(5), "code": "mg", "system": "http://unitsofmeasure.org", "unit": "mg"}),
-        ("NM", "<0.01", "ug/L", "valueQuantity", {"value": Decimal("0.01"), "comparator": "<", "unit": "ug/L"}),
+        ("NM", "<0.01", "ug/L", "valueQuantity", {"value": Decimal("0.01"), "comparator": "<", "code": "ug/L", "system": "http://unitsofmeasure.org", "unit": "ug/L"}),
         ("NM", "see note", "", "valueString", "see note"),
-        ("SN", ">^100", "mL", "valueQuantity", {"value": Decimal(100), "comparator": ">", "unit": "mL"}),
+        ("SN", ">^100", "mL", "valueQuantity", {"value": Decimal(100), "comparator": ">", "code": "mL", "system": "http://unitsofmeasure.org", "unit": "mL"}),
         ("SN", "^1^-^5", "", "valueRange", {"low": {"value": Decimal(1)}, "high": {"value": Decimal(5)}}),
         ("SN", "^1^:^128", "", "valueRatio", {"numerator": {"value": Decimal(1)}, "denominator": {"value": Decimal(128)}}),
         ("SN", "<>^5", "", "valueString", "<> 5"),

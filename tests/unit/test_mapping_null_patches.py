@@ -24,7 +24,7 @@ SEGMENTS = (
         "||^PRN^PH^^65^^00001001|^WPN^PH^^65^^00001003|zh^Chinese^ISO639|M^Married^HL70002|BUD^Buddhist^HL70006||SSN1"
         "|D1^SGP||N^x^HL70189|Singapore||||V||20250101|||AL|20250101|KGH"
     ),
-    "PD1|S^x^HL70223|A|||Y|N||Y|N|N|F|Y|20260101||||||ARMY|E1|ACT",
+    "PD1|S^x^HL70223|A|Clinic^L^7|D7^Ho^Siew|Y|N||Y|N|N|F|Y|20260101||||||ARMY|E1|ACT",
     (
         "NK1|1|Lim^Mei|SPO^Spouse^HL70063|Road 1^^Town|^PRN^CP^^65^^00001011|^WPN^PH^^65^^9|C^Emergency^HL70131|20250101"
         "|||||Employer"
@@ -44,7 +44,7 @@ SEGMENTS = (
 KEYS = {"PID": {3}, "PV1": {2, 19}, "NK1": {2, 3}, "AL1": {3}, "DG1": {3, 6}, "IN1": {2, 3, 8, 17, 36}}
 """Fields that name what the others are about."""
 KINDS = {"Patient", "Encounter", "RelatedPerson", "AllergyIntolerance", "Condition", "Coverage"}
-TOLD = {"PID-20", "NK1-4", "NK1-5"}
+TOLD = {"NK1-4", "NK1-5"}
 """Fields whose element others write too: the null is reported instead."""
 
 
@@ -232,3 +232,27 @@ def test_a_temporary_place_is_told_from_the_bed(mapper):
         if e["url"].endswith("subject-locationClassification")
     ]
     assert kinds == ["temporary", "temporary"]
+
+
+@pytest.mark.parametrize("policy", ["auto", "merge", "snapshot"])
+def test_a37_takes_back_the_link_that_a24_made(mapper, policy):
+    """As a whole the patients come without the link; as a patch it is deleted, and a link to another record is kept."""
+    pair = ("EVN|A24|20260105", "PID|1||7^^^KGH^MR||Tan^Wei", "PID|2||8^^^KGH^MR||Tan^W")
+    held = resources(outcome(mapper, pair, "snapshot", "ADT^A24"))
+    first, second = sorted(held)
+    third = {"other": {"reference": "Patient/third"}, "type": "seealso"}
+    held[first]["link"].append(third)
+    left = after(outcome(mapper, pair, policy, "ADT^A37"), held)
+    assert "link" not in left[second]
+    assert left[first].get("link") == ([third] if policy == "merge" else None)
+
+
+def test_a_new_doctor_does_not_take_the_clinic_away(mapper):
+    """PD1-4 alone, merged: the clinic of PD1-3 stays."""
+    pid = "PID|1||7^^^KGH^MR||Tan^Wei"
+    held = resources(outcome(mapper, ("EVN|A08|20260105", pid, "PD1|||Clinic^L^7|D7^Ho^Siew"), "snapshot"))
+    left = after(outcome(mapper, ("EVN|A08|20260105", pid, "PD1||||D8^Nair^Arun"), "merge"), held)
+    (url,) = [u for u in left if u.startswith("Patient/")]
+    kinds = [r["reference"].partition("/")[0] for r in left[url]["generalPractitioner"]]
+    assert sorted(kinds) == ["Organization", "Practitioner"]
+    assert left[url]["generalPractitioner"] != held[url]["generalPractitioner"]

@@ -90,7 +90,9 @@ def _to_concept(inner: Converter, table: CodeTable) -> Converter:
             return concept
         if table.source_system and "system" not in original:
             original["system"] = table.source_system
-        if found.code and (found.system, found.code) != (original.get("system"), original.get("code")):
+        if found.code and found.system == original.get("system"):
+            original["code"] = found.code  # the same code, written another way: 1 for 01, mr for MR
+        elif found.code:
             codings.insert(0, found.coding())
         return concept
 
