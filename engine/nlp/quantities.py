@@ -25,7 +25,7 @@ _QUALITIES = {
     "HH": ("Critical high", "hh"),
     "LL": ("Critical low", "ll"),
     "POS": ("Positive", "positive|pos|+ve"),
-    "NEG": ("Negative", "negative|neg|-ve"),
+    "NEG": ("Negative", "negative|neg|-ve|no growth"),
     "DET": ("Detected", "detected"),
     "ND": ("Not detected", "not detected|non detected|non-detected"),
     "RR": ("Reactive", "reactive"),
@@ -46,9 +46,10 @@ _VALUE = re.compile(
     r"(?P<comparator><=|>=|[<>≤≥~≈]|less than|more than|greater than|above|below|over|under)?\s*"
     r"(?P<number>-?\d{1,3}(?:[, ]\d{3})+|-?\d+(?:\.\d+)?)"
     r"(?:\s?(?P<dash>-|/|to)\s?(?P<second>\d+(?:\.\d+)?))?"
-    r"\s?(?P<unit>[^()]*?)(?:\s?\((?P<flag>[A-Za-z]{1,4})\*?\)|(?<=[\d\w%])\s(?P<bare>(?-i:HH?|LL?)))?",
+    r"\s??(?P<unit>[^()]*?)(?:\s?\((?P<flag>[A-Za-z]{1,4})\*?\)|(?<=[\d\w%])\s(?P<bare>(?-i:HH?|LL?)))?",
     re.IGNORECASE,
 )
+_POWER = re.compile(r"\b10\((\d{1,2})\)")  # x 10(9)/L
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Value:
 
 def parse_value(text: str) -> Value:
     """What a value says; an empty :class:`Value` when it can't be told for sure."""
-    plain = " ".join(text.translate(_PRINTED).split())
+    plain = _POWER.sub(r"10^\1", " ".join(text.translate(_PRINTED).split()))
     quality = _QUALITY.get(plain.lower())
     if quality is not None:
         return Value(interpretation=quality)

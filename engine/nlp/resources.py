@@ -161,7 +161,7 @@ class Builder:
     def _measured(
         self, entity: Entity, part: Entity, value: Value, words: Sequence[Entity], said: str
     ) -> Json:
-        value = self._with_implied_unit(entity, value)
+        value = self._with_implied_unit(entity, self._without_flag(entity, value))
         found = self._start("Observation", entity, [part, *words], key=part)
         self._head(found, entity, value.unit.ucum, part.assertion)
         codes = [coding["code"] for coding in found["code"].get("coding", [])]
@@ -215,6 +215,14 @@ class Builder:
             found["_effectiveDateTime"] = {"extension": [{"url": _ABSENT_EXTENSION, "valueCode": "unknown"}]}
         if self._by.note.document.startswith(_DERIVES_FROM):
             found["derivedFrom"] = [self._by.document()]
+
+    def _without_flag(self, entity: Entity, value: Value) -> Value:
+        """Low is "Hb 8.9 L", litres are "FEV1 2.1 L": flagged is a laboratory test that is not known to be measured in litres."""
+        if value.unit.text != "L" or self._terms.facts(entity.text).category != "laboratory":
+            return value
+        if any(self._terms.codings(Label.TEST, entity.text, "L")):
+            return value
+        return dataclasses.replace(value, unit=Unit(""), interpretation="L")
 
     def _with_implied_unit(self, entity: Entity, value: Value) -> Value:
         implied = self._terms.facts(entity.text).implied

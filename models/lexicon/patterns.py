@@ -70,7 +70,7 @@ _UNIT = (
     r"|°[ ]?[cf]|deg(?:rees)?(?:[ ]?(?:c|celsius|f))?|celsius"
     r"|m?g/(?:d?l|24[ ]?h(?:rs?)?|day|g|mmol)|[munpk]?g/(?:m|d)?l|mcg/d?l|[mnpu]?mol/(?:l|mol|24[ ]?h)|meq/l|m?osm(?:ol)?/(?:kg|l)"
     r"|[muk]?i?u/(?:m|d)?l|[munpk]?kat/l|x[ ]?10\^?[(]?\d{1,2}[)]?/[ ]?(?:l|ul|mm3)|10\^\d{1,2}/l|\*?10e?\d/l|(?:k|/)[ ]?/?ul|/mm3|/cu[ ]?mm|cells?/(?:mm3|ul|hpf)"
-    r"|/hpf|/lpf|gm?%|fl|pg|mm/h(?:r|our)?|ml/min(?:/1\.73[ ]?m\^?[2²])?|kg/m\^?[2²]|kg|cm|mm|l/min|mmol|mol|sec(?:onds?)?|ms|mv|dioptres?|copies/ml|cfu/ml)"
+    r"|/hpf|/lpf|gm?%|fl|pg|mm/h(?:r|our)?|ml(?:/kg)?/h(?:r|our)?|ml/min(?:/1\.73[ ]?m\^?[2²])?|kg/m\^?[2²]|kg|cm|mm|l/min|mmol|mol|sec(?:onds?)?|ms|mv|dioptres?|copies/ml|cfu/ml)"
 )
 _FLAG = r"(?:[ ]?\((?:h|l|hh|ll|high|low|h\*|l\*|\*)\)|[ ](?:h|l|hh|ll)(?![\w/]))?"
 _NOT_TIME = (
@@ -84,12 +84,16 @@ _AMOUNT = rf"{_COMPARATOR}-?{_NUMBER}(?![\d:]){_NOT_TIME}(?:[ ]?(?:-|/|to)[ ]?{_
 _QUALITY = (
     r"(?:(?:not[ ]|non[- ]?)?(?:detected|reactive|normal|abnormal|negative|positive|elevated|raised|decreased|increased|reduced"
     r"|unremarkable|borderline|deranged|prolonged|trace|clear|equivocal|within[ ]normal[ ](?:limits|range)|high|low|neg|pos|nil|nad)"
-    r"|[+-]ve|\+{1,4}|[1-4]\+|WNL)(?![\w])"
+    r"|no[ ]growth|E[1-4]V[1-5T]M[1-6]|[+-]ve|\+{1,4}|[1-4]\+|WNL)(?![\w])"
 )
 # Between a test and its value.
 _LINK = (
+    # "K+ 5.4", "Cl- 101", "Ca2+ 2.3": the charge of an ion is no value.
+    r"(?:2?[+-](?=[ ]{0,3}[:=]?[ ]{0,3}[<>]?\d))?"
     r"(?:[ ]{0,4}(?:(?:level|levels|value|reading|result|results|count|titre|titer)[ ])?"
     r"(?:(?:of|is|was|were|are|at|showed|shows|shown|revealed|came[ ]back|remained|being|to|found[ ]to[ ]be|noted[ ]to[ ]be|reported[ ]as|on[ ]RA)[ ]|[:=~@][ ]{0,3}|-[ ]|-[>][ ]?|→[ ]?|\()?"
+    r"(?:(?:has[ ]|have[ ])?(?:dropped|fallen|fell|risen|rose|increased|decreased|improved|gone[ ]up|gone[ ]down|went[ ]up|went[ ]down"
+    rf"|trended[ ]up|trended[ ]down|down|up)[ ](?:from[ ]{_NUMBER}(?:[ ]?%|[ ]?[a-z]{{1,4}}/[a-z]{{1,4}})?[ ])?to[ ])?"
     r"(?:(?:also|still|slightly|mildly|markedly|moderately|significantly|only|about|approximately|around|within|at|[:=])[ ]?)?)"
 )
 _VALUE_AFTER = re.compile(rf"{_LINK}(?P<value>{_AMOUNT}|{_QUALITY})", re.IGNORECASE)

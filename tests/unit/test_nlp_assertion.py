@@ -194,6 +194,7 @@ SENTENCES = [
     ("Sent for <T:CT brain>, shows <infarct>", "P P"),
     ("<R:CABG> 2010, now <chest pain>", "O P"),
     ("No further <vomiting>", "N"),
+    ("<HIV> non-reactive, <syphilis> reactive", "N P"),
     ("<Cough> no better with <M:antibiotics>", "P P"),
     # the parts of a finding claim nothing
     ("No <fever>, <T:Hb> <V:10>", "N P P"),

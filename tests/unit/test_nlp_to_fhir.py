@@ -351,3 +351,13 @@ def test_bundles_are_valid_r4(marked, fields):
     for entry in bundle["entry"]:
         assert second_opinion(entry["resource"]) == []
     assert "mended" not in annotated(marked, **fields).withheld
+
+
+def test_a_letter_behind_a_number_is_a_flag_or_a_unit_as_the_test_has_it():
+    """ "Hb 8.9 L" is low; a spirometry of 2.1 L is in litres; neither gets what the other means."""
+    (low,) = made("<T:Hb> <V:8.9 L>", "Observation")
+    assert low["interpretation"][0]["coding"][0]["code"] == "L"
+    assert "unit" not in low["valueQuantity"]
+    (litres,) = made("<T:FEV1> <V:2.1 L>", "Observation")
+    assert "interpretation" not in litres
+    assert litres["valueQuantity"]["unit"] == "L"
