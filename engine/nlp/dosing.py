@@ -66,12 +66,21 @@ _FOR = re.compile(
     r"\b(?:x|for)\s?(?P<count>\d{1,3})(?:/(?P<part>7|52|12)|\s(?P<word>day|week|month)s?)(?![\w/])",
     re.IGNORECASE,
 )
+_STEPS = re.compile(r"[\s,;]*\b(?:and then|then|followed by)\b[\s,:]*", re.IGNORECASE)
 _BOUNDS = {"7": "d", "52": "wk", "12": "mo", "day": "d", "week": "wk", "month": "mo"}
 _WORDS = re.compile(
     r"(?<!\w)(?:(?:in the|at|every other|every|once a|once per|twice a|twice per|thrice a|(?:three|four) times(?: a| per)?|before|after|with|as|when"
     r"|alternate|once|twice|thrice|by|a|per)\s\w+|s/[cl]|(?:[a-z]\.){2,3}|[a-z]+)",
     re.IGNORECASE,
 )
+
+
+def dosages_of(text: str) -> list[dict[str, Any]]:
+    """FHIR Dosages of a dosage as written: one, or in their sequence those of "30 mg OM x 5/7 then 20 mg OM x 1/52"."""
+    steps = _STEPS.split(text)
+    if len(steps) == 1 or not all(_DOSE.search(step) for step in steps):
+        return [dosage_of(text)]
+    return [{"sequence": number, **dosage_of(step)} for number, step in enumerate(steps, 1)]
 
 
 def dosage_of(text: str) -> dict[str, Any]:

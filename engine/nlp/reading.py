@@ -16,6 +16,8 @@ from engine.records import Assertion, Entity, Issue, ModelInfo, Note, Span
 
 # "HbA1c 7.4% (prev 8.1%)": the second value is of another day.
 _EARLIER = re.compile(r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from)[ :=]{0,3}$", re.IGNORECASE)
+# "Cr 180 -> 120": the first is what it was.
+_GOES_TO = re.compile(r"[^\S\n]{0,2}(?:-{1,2}>|=>|→)")
 _LOOK_BACK = 16  # characters
 
 
@@ -88,7 +90,7 @@ def read_note(
         for place, part in enumerate(parts):
             contexts[part] = contexts[whole]
             before = text[max(0, ordered[part].start - _LOOK_BACK) : ordered[part].start]
-            if place > 0 and _EARLIER.search(before):
+            if (place > 0 and _EARLIER.search(before)) or _GOES_TO.match(text, ordered[part].end):
                 contexts[part] = dataclasses.replace(contexts[part], assertion=Assertion.HISTORICAL)
     if foreign is None:
         foreign = foreign_text(text, languages)

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.nlp.assertion import Context
 from engine.nlp.attribution import Attribution, clean
-from engine.nlp.dosing import dosage_of
+from engine.nlp.dosing import dosages_of
 from engine.nlp.quantities import Unit, Value, interpretation, parse_value, quantity
 from engine.nlp.terminology import Terminology
 from engine.records import Assertion, Entity, Label
@@ -122,7 +122,7 @@ class Builder:
         self._add(found, context=self._by.encounter(), dateAsserted=self._by.written_at())
         found["derivedFrom"] = [self._by.document()]
         if dosages:
-            found["dosage"] = [dosage_of(clean(self._wording(dosages)))]
+            found["dosage"] = dosages_of(clean(self._wording(dosages)))
         return found
 
     def _wording(self, parts: Sequence[Entity]) -> str:

@@ -194,6 +194,10 @@ SENTENCES = [
     ("Sent for <T:CT brain>, shows <infarct>", "P P"),
     ("<R:CABG> 2010, now <chest pain>", "O P"),
     ("No further <vomiting>", "N"),
+    ("Stopped: <M:metformin>, <M:aspirin>", "O O"),
+    ("<M:Lactulose> 10 ml TDS PRN <constipation>", "P H"),
+    ("Suggest <T:PET-CT> and <T:biopsy>", "H H"),
+    ("Findings suggest <pneumonia>", "?"),
     ("<HIV> non-reactive, <syphilis> reactive", "N P"),
     ("<Cough> no better with <M:antibiotics>", "P P"),
     # the parts of a finding claim nothing

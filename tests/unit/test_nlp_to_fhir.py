@@ -361,3 +361,21 @@ def test_a_letter_behind_a_number_is_a_flag_or_a_unit_as_the_test_has_it():
     (litres,) = made("<T:FEV1> <V:2.1 L>", "Observation")
     assert "interpretation" not in litres
     assert litres["valueQuantity"]["unit"] == "L"
+
+
+def test_a_medicine_that_was_stopped_is_not_active_in_the_list_of_medicines():
+    """ "Stopped:" with a colon, in a list of what to take home."""
+    taken, stopped = made(
+        "Medications on Discharge:\n1. <M:Aspirin> <D:100 mg OM>\nStopped: <M:metformin>",
+        "MedicationStatement",
+    )
+    assert (taken["status"], stopped["status"]) == ("active", "unknown")
+
+
+def test_the_value_that_an_arrow_leads_from_is_of_another_time():
+    """ "Cr 180 -> 120 umol/L": only the second was measured when the note was written."""
+    before, after = made(
+        "<T:Cr> <V:180> -> <V:120 umol/L>", "Observation", written_at="2026-01-05T08:00:00+08:00"
+    )
+    assert "effectiveDateTime" not in before
+    assert after["effectiveDateTime"] == "2026-01-05T08:00:00+08:00"

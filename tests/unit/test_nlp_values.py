@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.nlp.dosing import dosage_of
+from engine.nlp.dosing import dosage_of, dosages_of
 from engine.nlp.quantities import parse_value, quantity
 
 VALUES = [
@@ -118,3 +118,14 @@ def test_a_dose_that_is_no_single_amount_stays_text(text):
     found = dosage_of(text)
     assert found["text"] == text
     assert "doseAndRate" not in found
+
+
+def test_a_course_in_steps_is_a_sequence_of_dosages():
+    """Each step has its own dose and length; what is no step stays one dosage."""
+    first, second = dosages_of("30 mg OM x 5/7 then 20 mg OM x 1/52")
+    assert (first["sequence"], first["text"]) == (1, "30 mg OM x 5/7")
+    assert first["timing"]["repeat"]["boundsDuration"]["value"] == 5
+    assert (second["sequence"], second["text"]) == (2, "20 mg OM x 1/52")
+    assert second["doseAndRate"][0]["doseQuantity"]["value"] == 20
+    (one,) = dosages_of("5 mg stat then q4h")
+    assert "sequence" not in one
