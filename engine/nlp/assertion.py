@@ -53,9 +53,10 @@ _MINUS = re.compile(r"[ \t]?(?:\((?:[-–−]|neg|nil)\)|[-–−](?:ve\b)?(?=[ 
 # "3-day history of cough" and "2/7 h/o fever" tell since when: it is now. (2/7 are days, 2/52 weeks, 2/12 months.)
 _SINCE_WHEN = re.compile(
     r"(?:\d\s*/\s*(?:7|52|12|24)|(?:\d|\b(?:a|one|two|three|four|five|six|seven|few|several))[\s-]*"
-    r"(?:h(?:ou)?rs?|days?|d|w(?:ee)?ks?|m(?:on)?ths?|y(?:ea)?rs?)['’]?)[\s-]*$",
+    r"(?:h(?:ou)?rs?|days?|d|w(?:ee)?ks?|m(?:on)?ths?|y(?:ea)?rs?)['’]?)[ \t-]*$",
     re.IGNORECASE,
 )
+_HISTORY = frozenset(("history", "hx", "h"))
 _SINCE_CHARS = 20
 _MARKS = frozenset(",:;.()/")
 _BY_NAME = re.compile(
@@ -213,7 +214,7 @@ class _Statement:
 
     def _tells_since_when(self, match: Match[tuple[Trigger, ...]]) -> bool:
         """Whether a "history of" has a span of time before it."""
-        if not _means(match, Meaning.HISTORICAL):
+        if not _means(match, Meaning.HISTORICAL) or self._tokens.words[match.first] not in _HISTORY:
             return False
         start = self._tokens.starts[match.first]
         return _SINCE_WHEN.search(self._tokens.text[max(0, start - _SINCE_CHARS) : start]) is not None

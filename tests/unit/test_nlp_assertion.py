@@ -195,6 +195,7 @@ SENTENCES = [
     ("<R:CABG> 2010, now <chest pain>", "O P"),
     ("No further <vomiting>", "N"),
     ("Stopped: <M:metformin>, <M:aspirin>", "O O"),
+    ("<M:Paracetamol> 1 g prn x 1/52\nStopped: <M:metformin>", "P O"),
     ("<M:Lactulose> 10 ml TDS PRN <constipation>", "P H"),
     ("Suggest <T:PET-CT> and <T:biopsy>", "H H"),
     ("Findings suggest <pneumonia>", "?"),
