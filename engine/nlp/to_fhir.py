@@ -32,7 +32,7 @@ class Annotation:
         bundle: the transaction; None when nothing was found that gives a resource.
         withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
             ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``blank`` (no words in the
-            span); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
+            span), ``repeated`` (a problem that the note has named before and meant in the same way); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
             they were no valid FHIR.
     """
 
@@ -92,6 +92,7 @@ class _Maker:
         self._parts = {at for entity in reading.entities for at in entity.related}
         self._effects = _effects(reading)
         self._explained = frozenset(self._effects.values())
+        self._told: set[tuple[str, Assertion]] = set()
         self._make: dict[Label, Callable[[int, Entity], list[Json]]] = {
             Label.PROBLEM: self._problem,
             Label.MEDICATION: self._medication,
@@ -121,6 +122,10 @@ class _Maker:
             return [self._builder.family_history(entity, context)]
         if context.allergy:
             return [] if at in self._explained else self._withhold("allergy-effect")
+        told = " ".join(entity.text.lower().split()), entity.assertion
+        if told in self._told:
+            return self._withhold("repeated")
+        self._told.add(told)
         return [self._builder.condition(entity)]
 
     def _medication(self, at: int, entity: Entity) -> list[Json]:

@@ -379,3 +379,13 @@ def test_the_value_that_an_arrow_leads_from_is_of_another_time():
     )
     assert "effectiveDateTime" not in before
     assert after["effectiveDateTime"] == "2026-01-05T08:00:00+08:00"
+
+
+def test_a_problem_named_twice_is_one_condition():
+    """Findings and impression of a report name one mass; denied and present are two statements."""
+    found = annotated("Findings: <mass>. No <effusion>.\nImpression: <Mass>, small <effusion>.")
+    conditions = [
+        e["resource"] for e in found.bundle["entry"] if e["resource"]["resourceType"] == "Condition"
+    ]
+    assert sorted(c["code"]["text"] for c in conditions) == ["effusion", "effusion", "mass"]
+    assert found.withheld == {"repeated": 1}
