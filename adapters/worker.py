@@ -46,6 +46,8 @@ class Role(StrEnum):
 
 
 ALL_ROLES = tuple(Role)
+#: Stages that only compute: the runner may put their large records into a thread.
+_NEVER_AWAIT = frozenset({Role.INGEST_HL7V2.value, Role.INGEST_FHIR.value})
 _STAGE_ROLES = (Role.INGEST_HL7V2, Role.INGEST_FHIR, Role.ANNOTATE, Role.DRIFT)
 
 
@@ -112,14 +114,6 @@ def make_audit_key(settings: Settings) -> bytes:
     return secrets.token_bytes(32)
 
 
-def _never_await(settings: Settings) -> set[str]:
-    """Stages that only compute: the runner may put their large records into a thread."""
-    stages = {Role.INGEST_HL7V2.value, Role.INGEST_FHIR.value}
-    if settings.nlp.extractor == "rules" and not settings.nlp.by_language:
-        stages.add(Role.ANNOTATE.value)
-    return stages
-
-
 class Engine:
     """A running engine: its addresses are known once it is ready.
 
@@ -179,7 +173,7 @@ class Engine:
                 kafka,
                 publisher,
                 services=services,
-                beside_loop=_never_await(self.settings),
+                beside_loop=_NEVER_AWAIT,
                 jobs=[job(self) for job in jobs],
                 on_ready=lambda: on_ready(self),
             )

@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
+from engine.nlp.aside import Aside
 from engine.nlp.phrases import PhraseTable, Tokens, tokens_of
 from engine.nlp.sections import find_sections
 from engine.records import Label, ModelInfo, Note, Span
@@ -60,6 +61,7 @@ class RuleExtractor:
         known = lists.load()
         self._words = WordRules(known)
         self._short_tests: PhraseTable[Label] = PhraseTable((name, Label.TEST) for name in known.short_tests)
+        self._aside = Aside()
         self._info = ModelInfo(MODEL_ID, _version(known.digest), "rules")
 
     @property
@@ -72,7 +74,9 @@ class RuleExtractor:
 
     async def extract(self, notes: Sequence[Note]) -> list[list[Span]]:
         """Spans of each note. Takes no time-out and has no queue: about a millisecond a note."""
-        return [self.spans(note.text) for note in notes]
+        return await self._aside.run(
+            sum(len(note.text) for note in notes), lambda: [self.spans(note.text) for note in notes]
+        )
 
     def spans(self, text: str) -> list[Span]:
         """Spans of one text, sorted by start; none overlaps another."""

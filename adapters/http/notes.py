@@ -100,10 +100,10 @@ class NoteRoute:
             log.error("a note could not be read", code=error.code, reason=error.message)  # noqa: TRY400
             return failure(500 if isinstance(error, ExtractorError) else 503, error)
         self.stats["read"] += 1
-        body = reading.as_json()
-        body["issues"] += [issue.as_json() for issue in issues]
-        headers = {"Content-Type": "application/json", "X-Message-Id": reading.note.message_id}
-        return web.Response(body=dumps(body), headers=headers)
+        aside = (await self._readers()).aside
+        body = await aside.run(len(note.text), lambda: _body(reading, issues))
+        headers = {"Content-Type": "application/json", "X-Message-Id": note.message_id}
+        return web.Response(body=body, headers=headers)
 
     async def _read(self, note: Note) -> tuple[Reading, float]:
         readers = await self._readers()
@@ -168,3 +168,9 @@ def _fields(text: str) -> dict[str, Any]:
     if any(not isinstance(found[name], str) for name in _OPTIONAL & found.keys()):
         refuse(400, "wrong-type", "A field is no text", action)
     return found
+
+
+def _body(reading: Reading, issues: list[Issue]) -> bytes:
+    body = reading.as_json()
+    body["issues"] += [issue.as_json() for issue in issues]
+    return dumps(body)

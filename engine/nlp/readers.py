@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from engine.errors import ExtractorError, TooLargeError
+from engine.nlp.aside import Aside
 from engine.nlp.language import ForeignText, foreign_text, language_of, stretches_of
 from engine.nlp.reading import Reading, read_note
 from engine.ports import EntityExtractor
@@ -24,6 +25,9 @@ class Readers:
         default: reads what no other reader is for.
         by_language: further readers by BCP 47 primary tag (``nlp.by_language``).
         settings: limits on notes.
+
+    Attributes:
+        aside: where long notes are worked on, for those who go on with what was read.
     """
 
     def __init__(
@@ -35,6 +39,7 @@ class Readers:
         self.default = default
         self._by_language = dict(by_language or {})
         self._settings = settings or Nlp()
+        self.aside = Aside()
 
     async def read(self, note: Note, *, however_short: bool = False) -> Reading:
         """One note, read by whom its languages ask for.
@@ -47,13 +52,15 @@ class Readers:
             ExtractorError: a reader failed on it.
         """
         self._check_size(note)
-        stretches = stretches_of(note.text)
-        language = language_of(note, stretches)
+        stretches, language = await self.aside.run(len(note.text), lambda: _languages(note))
         main = self._reader_of(language)
         covered = main.languages | self._by_language.keys() | self.default.languages
         foreign = foreign_text(note.text, covered, stretches)
         if not note.text.strip() or (self.is_short(note) and not however_short):
-            return read_note(note, (), covered, models=(main.info,), language=language, foreign=foreign)
+            return await self.aside.run(
+                len(note.text),
+                lambda: read_note(note, (), covered, models=(main.info,), language=language, foreign=foreign),
+            )
         found, models = await _extract(main, note)
         for stretch in foreign_text(note.text, main.languages, stretches):
             reader = self._by_language.get(stretch.language)
@@ -62,19 +69,18 @@ class Readers:
             if reader is None or reader is main:
                 continue
             part = dataclasses.replace(note, text=note.text[stretch.start : stretch.end])
-            own, by = await _extract(reader, part)
+            own, who = await _extract(reader, part)
             found = [pair for pair in found if not _touches(pair[0], stretch)]
             found += [(_moved(span, stretch.start), info) for span, info in own]
-            models = (*models, *by)
+            models = (*models, *who)
+        spans, by = [span for span, _ in found], [info for _, info in found]
+        models = tuple(dict.fromkeys(models))
         try:
-            return read_note(
-                note,
-                [span for span, _ in found],
-                covered,
-                models=tuple(dict.fromkeys(models)),
-                by=[info for _, info in found],
-                language=language,
-                foreign=foreign,
+            return await self.aside.run(
+                len(note.text),
+                lambda: read_note(
+                    note, spans, covered, models=models, by=by, language=language, foreign=foreign
+                ),
             )
         except ValueError as error:
             raise ExtractorError(
@@ -110,6 +116,11 @@ async def _extract(
     spans = (await reader.extract([note]))[0]
     found = [(span, span.by or info) for span in spans]
     return found, tuple(dict.fromkeys((info, *(by for _, by in found))))
+
+
+def _languages(note: Note) -> tuple[list[ForeignText], str]:
+    found = stretches_of(note.text)
+    return found, language_of(note, found)
 
 
 def _touches(span: Span, stretch: ForeignText) -> bool:

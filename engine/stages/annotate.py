@@ -85,18 +85,13 @@ class AnnotateStage:
         started = self._perf_counter()
         reading = await self._readers.read(note)
         model = reading.models[0]
-        found = annotate(
-            reading,
-            model,
-            self._terminology,
-            base=self._settings.mapping.base_uri,
-            min_score=self._settings.nlp.min_score,
-            recorded=_recorded(note, record.timestamp),
+        found, bundle = await self._readers.aside.run(
+            len(note.text), lambda: self._annotated(reading, model, record)
         )
         latency = self._perf_counter() - started
         feed = note.feed or record.headers.get("feed", "")
         headers = {name: record.headers[name] for name in _CARRIED if name in record.headers}
-        publications = self._resources(record, found, feed, model, headers)
+        publications = self._resources(record, bundle, feed, model, headers)
         publications.append(self._audit(reading, found, feed, latency, headers))
         languages = {text.language for text in reading.foreign}
         publications += self._telemetry.add(feed, reading.entities, languages, record.timestamp)
@@ -109,11 +104,23 @@ class AnnotateStage:
         """Telemetry of the windows still open: at the end of a run."""
         return self._telemetry.flush()
 
+    def _annotated(self, reading: Reading, model: ModelInfo, record: Record) -> tuple[Annotation, bytes]:
+        """What was found as FHIR, and as its bytes; none for nothing."""
+        found = annotate(
+            reading,
+            model,
+            self._terminology,
+            base=self._settings.mapping.base_uri,
+            min_score=self._settings.nlp.min_score,
+            recorded=_recorded(reading.note, record.timestamp),
+        )
+        return found, dumps(found.bundle) if found.bundle is not None else b""
+
     @staticmethod
     def _resources(
-        record: Record, found: Annotation, feed: str, model: ModelInfo, headers: Mapping[str, str]
+        record: Record, bundle: bytes, feed: str, model: ModelInfo, headers: Mapping[str, str]
     ) -> list[Publication]:
-        if found.bundle is None:
+        if not bundle:
             return []
         marks = {
             "feed": feed,
@@ -122,7 +129,7 @@ class AnnotateStage:
             "content-type": "application/fhir+json",
         }
         key = record.key or feed.encode("utf-8")
-        return [Publication(RESOURCES, key, dumps(found.bundle), {**headers, **marks})]
+        return [Publication(RESOURCES, key, bundle, {**headers, **marks})]
 
     def _audit(
         self, reading: Reading, found: Annotation, feed: str, latency: float, headers: Mapping[str, str]
