@@ -11,12 +11,13 @@ from adapters.configuration import load_settings
 from adapters.note_readers import make_readers
 from adapters.replay.sources import require_input
 from adapters.showing import Shape, write
-from engine.errors import ReadError, SettingsError, WardstreamError
+from engine.errors import ReadError, SettingsError, TooLargeError, WardstreamError
 from engine.nlp.readers import Readers
 from engine.records import Issue, Note, Severity
 from engine.settings import Settings
 
 STDIN = "-"
+_BYTES_A_CHAR = 4  # in any encoding at most; what is longer is not read to its end, which may never come
 
 
 def annotate_command(source: str, shape: Shape, *, language: str, encoding: str, colour: bool | None) -> int:
@@ -28,7 +29,7 @@ def annotate_command(source: str, shape: Shape, *, language: str, encoding: str,
         ExtractorError: the reader failed.
     """
     settings = load_settings()
-    text = _text(source, encoding)
+    text = _text(source, encoding, settings.nlp.max_note_chars)
     reading = asyncio.run(
         make_readers(settings).read(Note(source, text, language=language), however_short=True)
     )
@@ -38,23 +39,36 @@ def annotate_command(source: str, shape: Shape, *, language: str, encoding: str,
     return 0
 
 
-def _text(source: str, encoding: str) -> str:
+def _text(source: str, encoding: str, longest: int) -> str:
     if source == STDIN:
         require_input()
+    most = longest * _BYTES_A_CHAR
     try:
-        payload = sys.stdin.buffer.read() if source == STDIN else Path(source).read_bytes()
+        with sys.stdin.buffer if source == STDIN else Path(source).open("rb") as file:
+            payload = file.read(most + 1)
     except OSError as error:
         raise SettingsError(
             f"The file {source} can't be read: {error.strerror}",
             location="FILE",
             action="Correct the path, or give -.",
         ) from None
+    if len(payload) > most:
+        raise TooLargeError(
+            f"{source} has over {most} bytes, more than a note of {longest} characters can have",
+            location="FILE",
+            action="Give one note at a time, or raise nlp.max_note_chars.",
+        )
     try:
         # Line ends and a byte order mark stay: offsets index the text as it is in the file.
-        return payload.decode(encoding)
+        text = payload.decode(encoding)
+        text.encode("utf-8")  # some codecs give halves of surrogate pairs, which no output could hold
     except UnicodeDecodeError as error:
         raise ReadError(
             f"Byte {error.start} of {source} is not {encoding}", action="Name its encoding with --encoding."
+        ) from None
+    except UnicodeError:
+        raise ReadError(
+            f"{source} is no text in {encoding}", action="Name its encoding with --encoding."
         ) from None
     except LookupError:
         raise SettingsError(
@@ -62,6 +76,7 @@ def _text(source: str, encoding: str) -> str:
             location="--encoding",
             action="Use a name such as utf-8 or cp1252.",
         ) from None
+    return text
 
 
 class NoteReader:

@@ -183,15 +183,13 @@ class Batcher:
             return
         try:
             await self._compute(batch)
-        except ExtractorError as error:
+        except Exception as error:  # noqa: BLE001 - a fault of ours must reach the callers, or they wait for ever
             if len(batch) == 1:
                 _fail(batch[0], error)
                 return
             for item in batch:
-                await self._serve_batch([item])
-        except Exception as error:  # noqa: BLE001 - a fault of ours must reach the callers, or they wait for ever
-            for item in batch:
-                _fail(item, error)
+                if not item.future.done():
+                    await self._serve_batch([item])
 
     async def _compute(self, batch: list[_Waiting]) -> None:
         loop = asyncio.get_running_loop()

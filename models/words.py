@@ -25,6 +25,12 @@ MAX_PIECES_A_WORD = 24
 _UNSPACED = "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 
 
+# A line of dashes or dots: one word, or a form of 50,000 of them would be read one by one.
+_RUN = rf"([^\w\s]|_)\1{{{MAX_PIECES_A_WORD},}}"
+
+# Half of a surrogate pair is no character; a tokenizer refuses it.
+_LONE = re.compile("[\ud800-\udfff]")
+
 # Behind these a line or sentence has ended.
 _PAUSE = re.compile(r"[\r\n]+|[.!?;](?=\s+[^\sa-z])|[。！？；]")
 
@@ -65,7 +71,7 @@ class Pieces:
 
 
 def split_words(text: str) -> Words:
-    """Runs of letters, digits and their combining marks; any other visible character alone."""
+    """Runs of letters, digits and their combining marks; any other visible character alone, but for long runs of one."""
     pattern, special = _patterns()
     plain = text.isascii() or special.search(text) is None
     found = [match.span() for match in (_PLAIN if plain else pattern).finditer(text)]
@@ -105,7 +111,7 @@ class Pieced:
         """The pieces of each text. Every word has at least one: words a tokenizer drops become unknown."""
         split = [
             [text[start:end] for start, end in zip(found.starts.tolist(), found.ends.tolist(), strict=True)]
-            for text, found in zip(texts, words, strict=True)
+            for text, found in zip(map(_writable, texts), words, strict=True)
         ]
         if self._known is None:
             spelt = self._spelt(split)
@@ -163,6 +169,10 @@ class Pieced:
         return np.concatenate(parts).astype(np.int32), np.array([len(part) for part in parts])
 
 
+def _writable(text: str) -> str:
+    return text if text.isascii() else _LONE.sub("\ufffd", text)
+
+
 def _joined(words: list[list[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     lengths = np.fromiter(map(len, words), np.int64, len(words))
     return np.fromiter(chain.from_iterable(words), np.int32, int(lengths.sum())), lengths
@@ -186,11 +196,11 @@ def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
         code for code in range(0x300, 0x1E8D7) if unicodedata.category(chr(code)) in {"Mn", "Mc", "Me"}
     )
     joiners = "\u200c\u200d"
-    words = rf"[{_UNSPACED}][{marks}]*|(?:(?![{_UNSPACED}])[^\W_][{marks}{joiners}]*)+|[^\s]"
+    words = rf"{_RUN}|[{_UNSPACED}][{marks}]*|(?:(?![{_UNSPACED}])[^\W_][{marks}{joiners}]*)+|[^\s]"
     return re.compile(words), re.compile(f"[{_UNSPACED}{marks}{joiners}]")
 
 
-_PLAIN = re.compile(r"[^\W_]+|\S")
+_PLAIN = re.compile(rf"{_RUN}|[^\W_]+|\S")
 
 
 def _ranges(codes: Iterable[int]) -> str:

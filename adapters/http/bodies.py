@@ -42,11 +42,13 @@ async def text_of(request: web.Request, charset: str, settings: Http) -> str:
         limit = settings.max_body_bytes
         refuse(413, "too-large", f"The body exceeds {limit} bytes", "Send the note without what is not text.")
     try:
-        return payload.decode(charset)
-    except (UnicodeDecodeError, LookupError):
+        text = payload.decode(charset)
+        text.encode("utf-8")  # some codecs give halves of surrogate pairs, which no answer could hold
+    except (UnicodeError, LookupError):
         refuse(
             400, "charset", "The body is not in the declared character set", "Send UTF-8, or declare another."
         )
+    return text
 
 
 def user_of(request: web.Request) -> str:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from adapters.cli import app
-from engine.errors import ReadError, SettingsError
+from engine.errors import ReadError, SettingsError, TooLargeError
 
 TEXT = "PMHx: asthma\r\n\r\nDenies fever. \U0001f637 cafe\u0301 &amp; \\.br\\ on metformin 500 mg BD\r\n"
 
@@ -163,3 +163,17 @@ def test_a_closed_pipe_ends_it_without_a_traceback(monkeypatch):
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 1
+
+
+def test_a_file_that_is_no_note_is_not_read_to_its_end():
+    """A pipe without an end or a backup by mistake: refused by its size before it fills the memory."""
+    with pytest.raises(TooLargeError) as told:
+        run(text=b"x" * 800_001)
+    assert "nlp.max_note_chars" in told.value.action
+
+
+@pytest.mark.parametrize("encoding", ["unicode_escape", "undefined"])
+def test_text_that_no_output_could_hold_is_refused(encoding):
+    """Half of a surrogate pair can't be printed; a codec that only raises is no encoding."""
+    with pytest.raises(ReadError):
+        run("--encoding", encoding, text=b"fever \\ud800")

@@ -162,6 +162,8 @@ BROKEN = [
     (b"[" * 100_000, "application/json", 400, "not-json"),
     (b"fever \xff", "text/plain; charset=utf-8", 400, "charset"),
     (b"fever", "text/plain; charset=klingon", 400, "charset"),
+    (b"fever", "text/plain; charset=undefined", 400, "charset"),
+    (b"fever \\ud800", "text/plain; charset=unicode_escape", 400, "charset"),
     (b"\xff\xff", "application/json", 400, "charset"),
     (b"fever", "application/x-www-form-urlencoded", 415, "content-type"),
     (b"fever", "image/png", 415, "content-type"),

@@ -118,6 +118,22 @@ async def test_a_poisoned_window_fails_alone(model: Model, threads: ThreadPoolEx
     assert [answers[0][0][0, 0], answers[2][0][0, 0]] == [1, 3]
 
 
+async def test_a_window_that_trips_over_a_fault_of_ours_fails_alone(threads: ThreadPoolExecutor) -> None:
+    """Whatever is raised, memory that is short or a bug: who stood in the same batch is answered."""
+
+    def run(rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        if any(POISON in row for row in rows):
+            raise MemoryError
+        return np.zeros((len(rows), max(map(len, rows)), 1), np.float32)
+
+    batcher = Batcher(run, threads, Limits(100, 0.01, 1000))
+    bad, good = await asyncio.gather(
+        batcher.submit([row(5, POISON)]), batcher.submit([row(5)]), return_exceptions=True
+    )
+    assert isinstance(bad, MemoryError)
+    assert len(good[0]) == 5
+
+
 async def test_scores_that_are_no_numbers_fail_their_own_window(threads: ThreadPoolExecutor) -> None:
     """float16 may overflow on one text; the next one in the batch is fine."""
 

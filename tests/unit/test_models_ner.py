@@ -63,10 +63,16 @@ def test_the_shipped_model_reads_a_plain_sentence(extractor: OnnxExtractor) -> N
         "病人主诉头痛。",
         "cafe\u0301 \ufeff",
         "&amp; \\.br\\ ",
+        "half \ud800 of a pair ",
+        "NUL \x00 ",
+        "\u202e\u062d\u0645\u0649\u202c ",
+        "\U0001f469\u200d\u2695\ufe0f\U0001f3fd ",
+        "." * 3000 + "\n",
+        "x" * 3000 + " ",
     ],
 )
 def test_offsets_index_the_text_as_it_is(extractor: OnnxExtractor, before: str) -> None:
-    """Line ends, emoji, Han, combining marks, entities and escapes before an entity move it, and nothing else."""
+    """Line ends, emoji, Han, marks, entities, escapes, halves of pairs and blobs before an entity move it, and nothing else."""
     assert ("amlodipine", "MEDICATION") in found(extractor, before + SENTENCE)
 
 
