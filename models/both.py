@@ -10,11 +10,11 @@ and the text is English. Each span names who found it.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine.nlp.aside import Aside
 from engine.nlp.language import foreign_text
 from engine.ports import EntityExtractor
 from engine.records import ModelInfo, Note, Span
@@ -25,8 +25,6 @@ from models.ner import OnnxExtractor
 PROSE = 0.05
 #: A finding that the model alone has in shorthand counts from this calibrated score on.
 SURE = 0.8
-#: Longer texts are read by the rules beside the event loop: 20,000 characters cost some 20 ms.
-LONG = 20_000
 
 _WORD = re.compile(r"[A-Za-z']+")
 _FUNCTION = frozenset(
@@ -73,6 +71,7 @@ class BothExtractor:
     def __init__(self, model: OnnxExtractor, rules: RuleExtractor | None = None) -> None:
         self.model = model
         self._rules = rules or RuleExtractor()
+        self._aside = Aside()
 
     @property
     def info(self) -> ModelInfo:
@@ -91,13 +90,13 @@ class BothExtractor:
         ]
 
     async def _with_rules(self, note: Note, spans: Sequence[Span]) -> list[Span]:
-        if len(note.text) > LONG:
-            found = await asyncio.to_thread(self._rules.spans, note.text)
-        else:
-            found = self._rules.spans(note.text)
+        found = (await self._rules.extract([note]))[0]
+        return await self._aside.run(len(note.text), lambda: self._joined(note.text, found, spans))
+
+    def _joined(self, text: str, found: Sequence[Span], spans: Sequence[Span]) -> list[Span]:
         taken = [(span.start, span.end) for span in found]
-        taken += [(text.start, text.end) for text in foreign_text(note.text, self.languages)]
-        held = bytearray(len(note.text))
+        taken += [(part.start, part.end) for part in foreign_text(text, self.languages)]
+        held = bytearray(len(text))
         for start, end in taken:
             held[start:end] = b"\1" * (end - start)
         sure = [span for span in spans if span.score >= SURE and not any(held[span.start : span.end])]

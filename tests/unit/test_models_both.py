@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from adapters.note_readers import make_readers
+from engine.nlp.aside import LONG
 from engine.nlp.audit import Occasion, audit_line
 from engine.nlp.terminology import TableTerminology
 from engine.nlp.to_fhir import annotate
 from engine.records import Label, ModelInfo, Note, Span
 from engine.settings import Nlp, Settings
-from models.both import LONG, BothExtractor, is_prose
+from models.both import BothExtractor, is_prose
 from models.corpora.reading import read_corpora
 from models.evaluate import evaluate
 from models.registry import load_extractor
