@@ -9,6 +9,7 @@ one function a type, made when a type is first met. That both never disagree on 
 
 from __future__ import annotations
 
+import marshal
 import re
 from collections.abc import Callable
 from functools import lru_cache
@@ -27,6 +28,13 @@ Verdict = Callable[[Any], object]
 _ADVICE = frozenset(ADVICE)
 _KNOWN_URIS = 4096
 """URIs remembered as well formed: those of code systems, authorities and extensions come again and again."""
+_COMING_AGAIN = frozenset(
+    {"CodeableConcept", "Device", "Location", "Organization", "Practitioner", "PractitionerRole"}
+)
+_KNOWN_CONTENTS = 4096
+"""Valid objects remembered of each such type; then it begins anew."""
+_NO_REFERENCES = 1
+"""The version of marshal that writes equal values as equal bytes."""
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 _TEXT = re.compile(r"(?!\s)[^\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]+").fullmatch
 _URI = lru_cache(maxsize=_KNOWN_URIS)(schema.PRIMITIVES["uri"].fullmatch)
@@ -61,8 +69,30 @@ def _test_of(type_name: str) -> Test:
     found = _MADE.get(type_name)
     if found is None:
         _MADE[type_name] = _met_again(type_name)
-        found = _MADE[type_name] = _of_type(type_name)
+        made = _of_type(type_name)
+        found = _MADE[type_name] = _remembering(made) if type_name in _COMING_AGAIN else made
     return found
+
+
+def _remembering(test: Test) -> Test:
+    """The test of what comes again and again with the same content: codes, and who and where everything is."""
+    valid: set[bytes] = set()
+
+    def known(value: Any) -> bool:
+        try:
+            content = marshal.dumps(value, _NO_REFERENCES)
+        except ValueError:  # it holds a number that is exact
+            return test(value)
+        if content in valid:
+            return True
+        if not test(value):
+            return False
+        if len(valid) >= _KNOWN_CONTENTS:
+            valid.clear()
+        valid.add(content)
+        return True
+
+    return known
 
 
 def _met_again(type_name: str) -> Test:
@@ -206,14 +236,20 @@ def _extension(whole: Test) -> Test:
 def _reference(slot: Slot, whole: Test) -> Test:
     targets = slot.targets
     usual = targets or schema.resource_types()
+    extension = _extension(_test_of("Extension"))
 
     def test(value: Any) -> bool:
         text = value.get("reference")
         if text is None:
             return bool(whole(value))
         kind, _, rest = text.partition("/")
-        if len(value) == 1 and kind in usual and _ID(rest) is not None:
-            return True  # a reference and nothing beside it, as nearly all are
+        if kind in usual and _ID(rest) is not None:
+            if len(value) == 1:
+                return True  # a reference and nothing beside it, as nearly all are
+            if len(value) == 2 and "extension" in value:
+                beside = value["extension"]
+                if beside.__class__ is list and len(beside) == 1:
+                    return extension(beside[0])
         if not whole(value):
             return False
         if kind in usual and _ID(rest) is not None:

@@ -100,7 +100,7 @@ class Segment:
         self.delimiters = delimiters
         self.occurrence = occurrence
         self._nodes: dict[int, tuple[Node, ...]] | None = None
-        self._marks: dict[int, tuple[int, int]] | None = None
+        self._marks: dict[int, tuple[int, ...]] = {}
 
     def __repr__(self) -> str:
         return f"<Segment {self.location}>"
@@ -158,33 +158,43 @@ class Segment:
         if number <= 2 and self.id in HEADERS:
             return (Leaf(raw),)
         nodes = parse_field(raw, self.delimiters)
-        if self._marks is not None and number in self._marks:
-            _use(nodes[0], self._marks[number][0])
+        for used in self._marks.get(number, ())[1:]:
+            _use(nodes, used)
         return nodes
 
-    def mark(self, number: int, used: int, valued: int) -> None:
-        """Note which leaves of a field of one repetition were used, without making them.
+    def mark(self, number: int, used: int, count: int) -> None:
+        """Note which leaves of a field were used, without making them.
 
         Args:
             number: of the field.
             used: the leaves used now, a bit each, in the order of those that are not empty.
-            valued: the bits of all of them.
+            count: how many there are.
         """
-        nodes = self._nodes.get(number) if self._nodes is not None else None
-        if nodes is not None:
-            _use(nodes[0], used)
-            return
-        if self._marks is None:
-            self._marks = {}
-        before = self._marks.get(number)
-        self._marks[number] = (used if before is None else used | before[0], valued)
+        if self._nodes is not None and number in self._nodes:
+            _use(self._nodes[number], used)
+        elif number in self._marks:
+            self._marks[number] += (used,)
+        else:
+            self._marks[number] = (count, used)
 
     def settled(self, number: int) -> int:
         """The number of leaves of a field when :meth:`mark` told of all of them; 0 when it must be looked at."""
-        if self._marks is None or number not in self._marks:
+        marks = self._marks.get(number)
+        if marks is None:
             return 0
-        used, valued = self._marks[number]
-        return valued.bit_count() if used == valued else 0
+        every = (1 << marks[0]) - 1
+        if marks[1] == every:
+            return marks[0]
+        told = 0
+        for used in marks[1:]:
+            told |= used
+        return marks[0] if told == every else 0
+
+    def marked_leaves(self, number: int, used: int) -> list[Leaf]:
+        """The leaves of a field that a mark told of. From now on each tells for itself whether it is used."""
+        valued_leaves = [leaf for leaf in leaves(self.repetitions(number)) if leaf is not EMPTY]
+        self._marks.pop(number, None)
+        return [leaf for place, leaf in enumerate(valued_leaves) if used >> place & 1]
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
         """One value as text; "" when absent. The explicit null comes back as ``""`` in quotes."""
@@ -292,9 +302,9 @@ class Segment:
                         yield f"{base}[{r}].{c}.{s}", leaf
 
 
-def _use(node: Node, used: int) -> None:
-    """Mark the leaves of a repetition whose bits are set, in the order of those that are not empty."""
-    for leaf in leaves(node):
+def _use(nodes: tuple[Node, ...], used: int) -> None:
+    """Mark the leaves of a field whose bits are set, in the order of those that are not empty."""
+    for leaf in leaves(nodes):
         if leaf is not EMPTY:
             leaf.used += used & 1
             used >>= 1

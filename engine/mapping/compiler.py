@@ -6,6 +6,7 @@ parsed, names of tables and converters are resolved; each fault is told with fil
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from engine.mapping import convert
 from engine.mapping.codes import CodeTable, Systems, compile_codes, parse_fixed_coding, v2_codes, v2_table
 from engine.mapping.convert import Converter
 from engine.mapping.expressions import (
+    PLACEHOLDER,
+    URNS,
     Atom,
     Condition,
     ExpressionError,
@@ -32,15 +35,16 @@ from engine.mapping.expressions import (
     text_of,
 )
 from engine.mapping.frozen import frozen
+from engine.mapping.inspecting import inspected
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, PathError, Target, compile_target
 from engine.mapping.run import Instance, Run
+from engine.mapping.steps import Step, step_of
 from engine.mapping.tables import Faults, Line, Table, TableSet
 
 IdPart = Callable[[Instance, Run], str]
 Shape = tuple[bool, ...]
 
-_PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 _TIMES = frozenset({"date", "dateTime", "instant", "time"})
 _URIS = frozenset({"uri", "url", "canonical", "oid", "uuid"})
 _WHOLE_FIELD = ("joined", "text-line", "lines", "concept-text")
@@ -82,8 +86,10 @@ class Rule:
         repetitions: the repetitions of the field that the row is for; None is all.
         atoms: what ``when`` asks, in a segment table.
         repeatable: whether the row looks at one value alone, so that it may make the same of the same.
+        inspects: indexes of the components that the row looks at (:mod:`engine.mapping.inspecting`).
         thaw: makes a copy of ``fixed``.
-        hits, misses: how often what it makes of a value was remembered (:mod:`engine.mapping.memory`).
+        hits, misses: how often what it makes of a value was remembered (:mod:`engine.mapping.memory`), and how often not.
+        rested: how often that was not asked since it last was.
     """
 
     line: Line
@@ -102,12 +108,17 @@ class Rule:
     repetitions: slice | None = None
     atoms: tuple[Atom, ...] = ()
     repeatable: bool = False
+    inspects: frozenset[int] | None = None
     thaw: Callable[[], Any] = dict
     hits: int = 0
     misses: int = 0
+    rested: int = 0
+    step: Step = dataclasses.field(init=False)
+    """Does what the row does with a segment; see :mod:`engine.mapping.steps`."""
 
     def __post_init__(self) -> None:
         self.thaw = frozen(self.fixed)
+        self.step = step_of(self)
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
@@ -194,7 +205,7 @@ class Rule:
             assert found is not None
             run.use_all(found)
             text = text.replace("{" + name + "}", value)
-        if text.startswith(("urn:oid:", "urn:uuid:")):
+        if text.startswith(URNS):
             stated, text = text, run.naming.urn(text)
             if text.lower() != stated.lower() and self.target.type in _URIS:
                 run.warn("invalid-urn", node, "The value is no OID or UUID, as its kind says", _CORRECT_ID)
@@ -216,17 +227,17 @@ class Plan:
     decided: dict[tuple[object, ...], list[Rule]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rules: list[Rule]) -> Plan:
+    def of(cls, rules: list[Rule], shape: Shape) -> Plan:
         asked: dict[tuple[object, ...], list[Atom]] = {}
         for rule in rules:
             for atom in rule.atoms:
-                asked.setdefault(atom.key, []).append(atom)
+                # Of an empty field everything is known.
+                if not atom.field or (atom.field < len(shape) and shape[atom.field]):
+                    asked.setdefault(atom.key, []).append(atom)
         return cls(rules, [question(atoms) for atoms in asked.values()])
 
     def chosen(self, segment: Segment, run: Run) -> list[Rule]:
         """The rows to run on a segment."""
-        if not self.questions:
-            return self.rules
         answers = tuple([ask(EMPTY, segment, run) for ask in self.questions])
         found = self.decided.get(answers)
         if found is None:
@@ -264,7 +275,8 @@ class SegmentTable:
                 self.shapes.clear()
             count = len(fields)
             found = self.shapes[shape] = Plan.of(
-                [rule for rule in self.rules if not rule.field or (rule.field < count and shape[rule.field])]
+                [rule for rule in self.rules if not rule.field or (rule.field < count and shape[rule.field])],
+                shape,
             )
         return found
 
@@ -278,30 +290,8 @@ class SegmentTable:
     def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
-        memory = run.mapper.memory
         for rule in self._plan(segment.fields).chosen(segment, run):
-            number = rule.field
-            if not number:
-                placed += rule.apply(EMPTY, segment, run, resource, items, 0)
-                continue
-            if rule.repeatable:
-                known = memory.apply(rule, segment, run, resource, items)
-                if known is not None:
-                    placed += known
-                    continue
-            nodes = segment.repetitions(number)
-            nodes = nodes if rule.repetitions is None else nodes[rule.repetitions]
-            if rule.whole:
-                placed += rule.apply(nodes, segment, run, resource, items, 1)
-                continue
-            parts = rule.parts
-            for rep, repetition in enumerate(nodes, 1):
-                node = repetition
-                for part in parts:
-                    node = child(node, part)
-                if rule.convert is None and not valued(node):
-                    continue
-                placed += rule.apply(node, segment, run, resource, items, rep)
+            placed += rule.step(segment, run, resource, items)
         run.ran.setdefault(id(segment), []).append(self)
         return placed
 
@@ -457,11 +447,20 @@ class Compiler:
         for line in self.tables.messages:
             if line["resource"] != "-":
                 self.types_by_name.setdefault(line["name"] or line["resource"], line["resource"])
+        self._make_steps()
         rules = []
         for line in self.tables.messages:
             with self.faults.told():
                 rules.append(self._message_rule(line))
         return rules
+
+    def _make_steps(self) -> None:
+        """What the rows of segments do, now that the data types that they lead to are known."""
+        for table in self.segments.values():
+            for rule in table.rules:
+                if rule.repeatable:
+                    rule.inspects = inspected(rule, self.datatypes)
+                rule.step = step_of(rule)
 
     def _sound(self, lines: list[Line], attempt: Callable[[list[Line]], object]) -> list[Line]:
         """The rows that can be made something of; the faults of the others are told."""
@@ -594,7 +593,7 @@ class Compiler:
         self, line: Line, target: Target, home: str
     ) -> tuple[Any, tuple[tuple[str, Getter], ...]]:
         text = line["value"]
-        names = _PLACEHOLDER.findall(text)
+        names = PLACEHOLDER.findall(text)
         if names:
             try:
                 return text, tuple((n, getter(parse_ref(n), home)) for n in names)

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 Condition = Callable[[Node, Segment, "Run"], bool]
 Getter = Callable[[Node, Segment, "Run"], Node | None]
 
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+"""A place in the text of a ``value`` column, such as ``{HD.2}``."""
+URNS = ("urn:oid:", "urn:uuid:")
+"""What a value may begin with that is checked to be what it says."""
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>'[^']*')|(?P<number>\d+(?![\w.-]))"
     r"|(?P<ref>[A-Z][A-Z0-9]{2}-\d+(?:\.\d+){0,2}|[A-Z]{2,3}\.\d+(?:\.\d+)?)"
@@ -117,11 +121,13 @@ class Atom(NamedTuple):
 
     Attributes:
         key: the same for the same question.
+        field: the field of the segment at hand on which alone the answer depends; 0 if it depends on more.
         values: the texts that are asked for; a text that is none of them makes no difference. None for a test.
         ask: the answer: the text, or whether the test holds.
     """
 
     key: tuple[object, ...]
+    field: int
     values: frozenset[str] | None
     ask: Callable[[Node, Segment, Run], object]
 
@@ -161,6 +167,16 @@ def question(atoms: Sequence[Atom]) -> Callable[[Node, Segment, Run], object]:
     return ask
 
 
+def asked_of(source: str) -> tuple[tuple[int, ...] | None, ...]:
+    """What a condition of a data type table asks more of than whether it holds anything: parts of the type.
+
+    None stands for what is no part of it: another segment, or where the segment stands.
+    """
+    parser = _Parser(source, "")
+    parser.either()
+    return tuple(parser.asked)
+
+
 @cache
 def compile_condition(source: str, home: str) -> Condition:
     """Compile a condition; the same text gives the same function, which a table asks once a segment.
@@ -179,6 +195,8 @@ class _Parser:
     def __init__(self, source: str, home: str) -> None:
         self.home = home
         self.atoms: list[Atom] = []
+        self.asked: list[tuple[int, ...] | None] = []
+        """Parts of a data type that are looked at; see :func:`asked_of`."""
         self.tokens: list[tuple[str, str]] = []
         position = 0
         while position < len(source.rstrip()):
@@ -230,24 +248,37 @@ class _Parser:
         start, before = self.at, len(self.atoms)
         test = self.test()
         if len(self.atoms) == before:
-            self.atoms.append(Atom(tuple(self.tokens[start : self.at]), None, test))
+            tokens = self.tokens[start : self.at]
+            refs = [parse_ref(text) for kind, text in tokens if kind == "ref"]
+            own = len(refs) == 1 and refs[0].segment == self.home
+            self.atoms.append(Atom(tuple(tokens), refs[0].field if own else 0, None, test))
         return test
 
     def ask_text(self, ref: Ref, values: Iterable[str]) -> None:
         """The test that is read depends on one text alone."""
-        self.atoms.append(Atom((ref, self.home), frozenset(values), _nothing_asked))
+        field = ref.field if ref.segment == self.home else 0
+        self.atoms.append(Atom((ref, self.home), field, frozenset(values), _nothing_asked))
 
     def test(self) -> Condition:
         word = self.peek()
         if word in {"after", "again", "has", "same", "continues"}:
+            self.asked.append(None)
             return self.place(self.take())
         if word == "count":
+            self.asked.append(None)
             return self.count()
         ref = parse_ref(self.take("ref"))
         get = getter(ref, self.home)
         operator = self.take()
+        if ref.segment or "valued" not in {operator, self.peek()}:
+            self.asked.append(None if ref.segment else ref.parts)
         if operator == "not":
-            inner = self.membership(ref, get, self.take())
+            start = self.at
+            word = self.take()
+            inner = self.membership(ref, get, word)
+            if word == "valued":  # the same question without the not
+                key = (("ref", self.tokens[start - 2][1]), self.tokens[start])
+                self.atoms.append(Atom(key, ref.field if ref.segment == self.home else 0, None, inner))
             return lambda node, segment, run: not inner(node, segment, run)
         if operator in {"valued", "in"}:
             return self.membership(ref, get, operator)
@@ -321,7 +352,9 @@ class _Parser:
                 f"{operator!r} stands where 'valued', 'is', 'in', '=', '!=' or '~' was expected"
             )
         if operator != "~" and self.at < len(self.tokens) and self.tokens[self.at][0] == "ref":
-            other, same = getter(parse_ref(self.take("ref")), self.home), operator == "="
+            beside, same = parse_ref(self.take("ref")), operator == "="
+            self.asked.append(None if beside.segment else beside.parts)
+            other = getter(beside, self.home)
             return lambda node, segment, run: (
                 (text_of(get(node, segment, run)) == text_of(other(node, segment, run))) is same
             )

@@ -214,10 +214,11 @@ class Mapper:
         assert rule.table is not None
         items = rule.table.items_of(instance, segment, run)
         mark = len(run.trail)
-        run.by_leaf = rule.mode == "shared"  # another one may contradict it
+        shared = rule.mode == "shared"  # another one may contradict it
+        run.marks = [] if shared else None
         instance.placed += rule.table.run(segment, run, instance.resource, items)
-        if rule.mode == "shared":
-            instance.leaves = run.trail[mark:]
+        if shared:
+            instance.leaves, instance.marks = run.trail[mark:], run.marks or []
         if rule.links:
             run.links.append((instance, segment, rule.links, items))
         if NULL in segment.raw:

@@ -1,18 +1,23 @@
 """What a value became is remembered: a feed names the same doctors, places, codes and units all day long.
 
-A row of a segment table makes the same of the same text: of the raw text of a field, under the same sender, feed and
-delimiters. So the first time the conversion is watched (:class:`_Watch`): which parts it used, which codes it looked
-up, which resources it made. The next time that is done again without converting. What looks beyond the value (another
-field, another segment, the message), what finds fault or leaves a part with a reason is not remembered, so that every
-report is made where it was always made.
+A row of a segment table makes the same of the same text: of the raw text of a repetition, under the same sender, feed
+and delimiters. So the first time the conversion is watched (:class:`_Watch`): which parts it used, which codes it
+looked up, which resources it made. The next time that is done again without converting.
 
-Values are kept frozen and thawed for every use: a resource may be changed after it was placed, what is kept never is.
+Names, numbers and addresses are new in every message, yet their conversion looks at few of their parts
+(:mod:`engine.mapping.inspecting`): the others stand in the value as they came. Such a part is a hole: what is
+remembered is a value with holes (:mod:`engine.mapping.shapes`), by the text of the other parts.
+
+What looks beyond the value (another field, another segment, the message), what finds fault or leaves a part with a
+reason is not remembered, so that every report is made where it was always made. Values are made anew for every use: a
+resource may be changed after it was placed, what is kept never is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from engine.hl7v2.delimiters import HEADERS, Delimiters
@@ -20,34 +25,57 @@ from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, leaves, p
 from engine.mapping.frozen import frozen
 from engine.mapping.paths import Items
 from engine.mapping.run import Run
+from engine.mapping.shapes import Shape, passed_on, shape_of, token
 from engine.settings import Mapping as Limits
 
 if TYPE_CHECKING:
     from engine.mapping.compiler import Rule
 
 Json = dict[str, Any]
-_TRIES = 128
-"""A row that was asked so often and knew the answer in less than every fourth case is not asked again."""
+Form = str | tuple[str | None, ...]
+"""The text of a repetition, or its components with None for each hole."""
+Key = tuple["Rule", Form, int]
+"""Row, form and context."""
+_TRIES = 512
+"""A row that was asked so often and knew the answer in less than two of three cases is left alone for a while."""
+_REST = 4096
+"""How many values it is left alone for: by then a feed may have told of all its beds, or another feed has begun."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """What a row makes of a text.
 
     Attributes:
-        thaw: makes the value.
-        used: the leaves that reached the value, as bits in their order in the field.
-        valued: the leaves with a value.
+        make: makes the value of the texts in the holes, in order.
+        rivals: texts that none of the holes may hold: the value would look otherwise.
+        used: the leaves that reached the value, as bits in their order in the repetition.
+        count: the number of leaves with a value.
         codes, unknown_codes: what was looked up.
         made: reference, content and a maker of the content of each resource that is referred to.
+        simple: the value is all there is to it.
     """
 
-    thaw: Callable[[], Any]
+    make: Callable[[Sequence[str]], Any]
+    rivals: frozenset[str]
     used: int
-    valued: int
+    count: int
     codes: tuple[tuple[str, str], ...]
     unknown_codes: tuple[tuple[str, str], ...]
     made: tuple[tuple[str, Json, Callable[[], Any]], ...]
+    simple: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "simple", not self.codes and not self.made)
+
+
+class _Once(Enum):
+    """In place of what is known: the text was met once."""
+
+    ONCE = 1
+
+
+_ONCE = _Once.ONCE
 
 
 class Memory:
@@ -56,8 +84,9 @@ class Memory:
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.remembered_values
         self._longest = limits.remembered_chars
-        self._new: dict[tuple[Rule, str, int], _Known | None] = {}
-        self._old: dict[tuple[Rule, str, int], _Known | None] = {}
+        self.recent: dict[Key, Known | _Once | None] = {}
+        """What is known: by row, form and :meth:`context`. None: nothing can be remembered of it."""
+        self._old: dict[Key, Known | _Once | None] = {}
         self._contexts: dict[tuple[object, ...], int] = {}
         self._count = 0
 
@@ -73,45 +102,125 @@ class Memory:
             found = self._contexts[key] = self._count
         return found
 
-    def apply(self, rule: Rule, segment: Segment, run: Run, root: Json, items: Items) -> bool | None:
-        """Do what the row does with the field; None when it must be done by the row itself."""
-        if rule.misses > _TRIES and rule.hits * 3 < rule.misses:
-            return None
-        raw = segment.fields[rule.field]
-        key = (rule, raw, run.context)
-        try:
-            known = self._new[key]
-            rule.hits += 1
-        except KeyError:
-            known = self._recall(key, rule, segment, run)
-        return None if known is None else _again(known, rule, segment, run, root, items)
+    def apply(self, rule: Rule, segment: Segment, run: Run, root: Json, items: Items) -> int | None:
+        """Do what the row does with the field; None when it must be done by the row itself.
 
-    def _recall(self, key: tuple[Rule, str, int], rule: Rule, segment: Segment, run: Run) -> _Known | None:
-        if key in self._old:
-            rule.hits += 1
-            known = self._old[key]
-        else:
-            rule.misses += 1
-            raw, repetition = key[1], segment.delimiters.repetition
-            if len(raw) > self._longest or (repetition and repetition in raw):
+        Returns:
+            How many of the repetitions reached the resource.
+        """
+        if rule.misses > _TRIES and rule.hits < 2 * rule.misses and not _asked_again(rule):
+            return None
+        number = rule.field
+        raw, repetition = segment.fields[number], segment.delimiters.repetition
+        if segment.id in HEADERS and number <= 2:
+            return None
+        if repetition and repetition in raw:
+            return self._each(rule, raw.split(repetition), segment, run, root, items)
+        holes: list[str] = []
+        known = self._known(rule, raw, holes, segment, run)
+        if known is None or (known.made and _contradicted(known, run)):
+            return None
+        if not put(known, holes, rule, run, root, items, 1):
+            return refused(rule, segment, run, 1)
+        run.mark(segment, number, known.used, known.count)
+        return 1
+
+    def _each(
+        self, rule: Rule, texts: list[str], segment: Segment, run: Run, root: Json, items: Items
+    ) -> int | None:
+        """As :meth:`apply`, of a field that repeats: all repetitions are known, or the row does them all."""
+        if rule.repetitions is not None:
+            return None
+        found: list[tuple[Known, list[str]]] = []
+        for text in texts:
+            holes: list[str] = []
+            known = self._known(rule, text, holes, segment, run) if text else None
+            if known is None or known.made:
                 return None
-            known = None if segment.id in HEADERS and rule.field <= 2 else _watched(rule, raw, segment, run)
-        if len(self._new) >= self._limit:
-            self._old, self._new = self._new, {}
-        self._new[key] = known
+            found.append((known, holes))
+        used = count = placed = 0
+        for rep, (known, holes) in enumerate(found, 1):
+            if put(known, holes, rule, run, root, items, rep):
+                used |= known.used << count
+                placed += 1
+            else:
+                refused(rule, segment, run, rep)
+            count += known.count
+        run.mark(segment, rule.field, used, count)
+        return placed
+
+    def _known(self, rule: Rule, text: str, holes: list[str], segment: Segment, run: Run) -> Known | None:
+        """What the row makes of a repetition, None if it is not known; the texts in its holes are put into ``holes``."""
+        form = text if rule.inspects is None else _form(text, rule.inspects, segment.delimiters, holes)
+        key = (rule, form, run.context)
+        known = self.recent.get(key, self)
+        if known is self:
+            known = self._met(key, text)
+        if known is None:
+            rule.misses += 1
+            return None
+        if known is _ONCE:
+            rule.misses += 1
+            known = self.recent[key] = _watched(rule, form, segment, run)
+            if known is None:
+                return None
+        else:
+            rule.hits += 1
+        assert isinstance(known, Known)
+        if holes:
+            several = len(holes) > 1 and len(set(holes)) < len(holes)
+            if several or not known.rivals.isdisjoint(holes):
+                return None
         return known
 
+    def _met(self, key: Key, text: str) -> Known | _Once | None:
+        """What the older half knows. What nothing is known of may be the only one of its kind: it is watched when it comes again."""
+        found = self._old.get(key, _ONCE) if len(text) <= self._longest else None
+        if len(self.recent) >= self._limit:
+            self._old = dict(self.recent)
+            self.recent.clear()
+        self.recent[key] = found
+        return None if found is _ONCE else found
 
-def _again(known: _Known, rule: Rule, segment: Segment, run: Run, root: Json, items: Items) -> bool | None:
-    """What :meth:`Rule.apply` does, of what is known; None when the message has said something else of a resource."""
+
+def _form(text: str, inspects: frozenset[int], delimiters: Delimiters, holes: list[str]) -> Form:
+    """The form of a repetition; what stands in its holes is added to ``holes``."""
+    parts: list[str | None] = [*text.split(delimiters.component)] if delimiters.component else [text]
+    for index, part in enumerate(parts):
+        if part and index not in inspects and (told := passed_on(part, delimiters)):
+            holes.append(told)
+            parts[index] = None
+    return tuple(parts) if holes else text
+
+
+def _asked_again(rule: Rule) -> bool:
+    """Whether a row that seldom knew the answer has been left alone for long enough."""
+    rule.rested += 1
+    if rule.rested < _REST:
+        return False
+    rule.rested = rule.hits = rule.misses = 0
+    return True
+
+
+def _contradicted(known: Known, run: Run) -> bool:
+    """Whether the message has said something else of a resource that the value refers to."""
+    for reference, content, _ in known.made:
+        present = run.made.get(reference)
+        if present is not None and present != content:
+            return True
+    return False
+
+
+def put(known: Known, holes: Sequence[str], rule: Rule, run: Run, root: Json, items: Items, rep: int) -> bool:
+    """What :meth:`Rule.apply` does, of what is known."""
     target = rule.target
-    if rule.coded and target.taken(root, items, 1) and not target.place(root, items, known.thaw(), 1):
-        return _refused(rule, segment, run)
+    if (
+        rule.coded
+        and target.taken(root, items, rep)
+        and not target.place(root, items, known.make(holes), rep)
+    ):
+        return False
     if known.made:
-        for reference, content, _ in known.made:
-            present = run.made.get(reference)
-            if present is not None and present != content:
-                return None
         for reference, _, thaw in known.made:
             if reference not in run.made:
                 run.made_by[reference] = run.segment.location
@@ -119,19 +228,14 @@ def _again(known: _Known, rule: Rule, segment: Segment, run: Run, root: Json, it
     if known.codes:
         run.codes += known.codes
         run.unknown_codes += known.unknown_codes
-    if not target.place(root, items, known.thaw(), 1):
-        return _refused(rule, segment, run)
-    if run.by_leaf:
-        run.use_some(segment.repetitions(rule.field)[0], known.used)
-    else:
-        segment.mark(rule.field, known.used, known.valued)
-    return True
+    return target.place(root, items, known.make(holes), rep)
 
 
-def _refused(rule: Rule, segment: Segment, run: Run) -> bool:
-    node = _part(segment.repetitions(rule.field)[0], rule.parts)
+def refused(rule: Rule, segment: Segment, run: Run, rep: int) -> int:
+    """Say of a repetition that its place is taken; returns 0."""
+    node = _part(segment.repetitions(rule.field)[rep - 1], rule.parts)
     run.refuse(node, f"{rule.target.text} is already filled by an earlier rule or repetition")
-    return False
+    return 0
 
 
 def _part(node: Node, parts: tuple[int, ...]) -> Node:
@@ -140,10 +244,17 @@ def _part(node: Node, parts: tuple[int, ...]) -> Node:
     return node
 
 
-def _watched(rule: Rule, raw: str, segment: Segment, run: Run) -> _Known | None:
-    """The conversion of a text with an eye on what it does; None when that can't be done again."""
+def _watched(rule: Rule, form: Form, segment: Segment, run: Run) -> Known | None:
+    """The conversion with an eye on what it does; None when that can't be done again. In each hole stands a word of ours."""
     assert rule.convert is not None
-    (whole,) = parse_field(raw, segment.delimiters)
+    words: list[str] = []
+    if isinstance(form, str):
+        text = form
+    else:
+        words = [token(n) for n in range(form.count(None))]
+        fill = iter(words)
+        text = segment.delimiters.component.join(next(fill) if part is None else part for part in form)
+    (whole,) = parse_field(text, segment.delimiters)
     order = [leaf for leaf in leaves(whole) if leaf is not EMPTY]
     if any(leaf.text == NULL or not leaf.text.strip() for leaf in order):
         return None
@@ -163,11 +274,21 @@ def _watched(rule: Rule, raw: str, segment: Segment, run: Run) -> _Known | None:
         or (codes is not None and isinstance(value, str) and value not in codes)
     ):
         return None
+    shape = _shape(value, words, watch)
+    if shape is None:
+        return None
     used = sum(1 << place for place, leaf in enumerate(order) if leaf.used)
     made = tuple((reference, content, frozen(content)) for reference, content in watch.made.items())
-    return _Known(
-        frozen(value), used, (1 << len(order)) - 1, tuple(watch.codes), tuple(watch.unknown_codes), made
-    )
+    codes_seen, unknown = tuple(watch.codes), tuple(watch.unknown_codes)
+    return Known(shape.make, shape.rivals, used, len(order), codes_seen, unknown, made)
+
+
+def _shape(value: Any, words: list[str], watch: Any) -> Shape | None:
+    if not words:
+        thaw = frozen(value)
+        return Shape(lambda _: thaw(), frozenset())
+    # The name of a resource is made of what it holds: with a word in it, it would be another.
+    return None if watch.made else shape_of(value, words)
 
 
 class _Value:

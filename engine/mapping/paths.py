@@ -16,6 +16,7 @@ another extension, where it is the plain name of a part. An extension on a primi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -66,8 +67,12 @@ class Target:
     """The steps before the last."""
     name: str = field(init=False)
     """JSON name of the last step."""
+    depth: int = field(init=False)
+    """How many steps come before the last, if that is a labelled item; else -1."""
 
     def __post_init__(self) -> None:
+        key = self.steps[-1].key if self.steps else ""
+        object.__setattr__(self, "depth", _depth(key) if "[" in key.rsplit(".", 1)[-1] else -1)
         object.__setattr__(self, "inner", self.steps[:-1])
         object.__setattr__(self, "name", self.steps[-1].name if self.steps else "")
 
@@ -97,7 +102,7 @@ class Target:
         if holder is None:
             return False
         if self.many:
-            return _append(holder, self.steps[-1], items, value, rep)
+            return _append(holder, self.steps[-1], self.depth, items, value, rep)
         name = self.name
         if name not in holder:
             if self.siblings and not self.siblings.isdisjoint(holder):
@@ -134,6 +139,65 @@ class Target:
             create = create or "[" in step.key
             holder = item
         return holder
+
+
+Put = Callable[[dict[str, Any], Items, Any], bool]
+
+
+def placing(target: Target) -> Put:
+    """:meth:`Target.place` for a first repetition: the usual paths in few steps."""
+    place = target.place
+    if not target.steps or target.many or target.siblings or len(target.inner) > 1:
+        return lambda root, items, value: place(root, items, value, 1)
+    if not target.inner:
+        return _own(target.name, place)
+    (above,) = target.inner
+    return _in_item(above, target.name, place) if above.many else _in_part(above.name, target.name, place)
+
+
+def _own(name: str, place: Callable[..., bool]) -> Put:
+    """Into an element of the resource itself."""
+
+    def put(root: dict[str, Any], items: Items, value: Any) -> bool:
+        if name in root:
+            return place(root, items, value, 1)
+        root[name] = value
+        return True
+
+    return put
+
+
+def _in_part(over: str, name: str, place: Callable[..., bool]) -> Put:
+    """Into an object of the resource."""
+
+    def put(root: dict[str, Any], items: Items, value: Any) -> bool:
+        part = root.get(over)
+        if part is None:
+            root[over] = {name: value}
+            return True
+        if part.__class__ is not dict or name in part:
+            return place(root, items, value, 1)
+        part[name] = value
+        return True
+
+    return put
+
+
+def _in_item(above: _Step, name: str, place: Callable[..., bool]) -> Put:
+    """Into an item of an array of the resource."""
+    over, url, key = above.name, above.url, (0, above.key, 1 if above.each else 0)
+
+    def put(root: dict[str, Any], items: Items, value: Any) -> bool:
+        item = items.get(key)
+        if item is None:
+            item = items[key] = {"url": url} if url else {}
+            root.setdefault(over, []).append(item)
+        elif name in item:
+            return place(root, items, value, 1)
+        item[name] = value
+        return True
+
+    return put
 
 
 def compile_target(root: str, text: str) -> Target:
@@ -200,13 +264,12 @@ def _type_below(type_name: str, element: schema.Element) -> str:
     return kind
 
 
-def _append(holder: dict[str, Any], last: _Step, items: Items, value: Any, rep: int) -> bool:
+def _append(holder: dict[str, Any], last: _Step, depth: int, items: Items, value: Any, rep: int) -> bool:
     array = holder.setdefault(last.name, [])
-    label = last.key.rsplit(".", 1)[-1]
-    if isinstance(value, dict) and "[" in label:
+    if depth >= 0 and isinstance(value, dict):
         key = (-1, last.key, rep if last.each else 0)
         # A path that goes on below this item knows it under its own depth.
-        below = (_depth(last.key), last.key, rep if last.each else 0)
+        below = (depth, last.key, rep if last.each else 0)
         item = items.get(key) or items.get(below)
         if item is not None:
             return merge(item, value)

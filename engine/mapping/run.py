@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from engine.mapping.compiler import Link, MessageRule, SegmentTable
     from engine.mapping.mapper import Mapper
 
+Mark = tuple[Segment, int, int]
+"""A segment, the number of a field, and the leaves that were used of it (:meth:`Segment.mark`)."""
 Match = tuple[tuple[Getter, Getter], ...]
 """Pairs of a place in the other segment and one in this; an empty second one asks nothing, but the first must be told."""
 
@@ -40,7 +42,8 @@ class Instance:
         group: the group of that segment.
         placed: how many values from the source it holds; with none it is not emitted.
         texts: lines collected from several segments, by the element that they become.
-        leaves: what was used to make it, kept for ``shared`` instances only.
+        leaves, marks: what was used to make it, kept for ``shared`` instances only: leaves one by one, and those of a
+            field (segment, number, bits as in :meth:`Segment.mark`).
         items: labelled items that several segments write into, by what they share.
         momentary: its id is made of the message's content, so that no earlier message can have told of it.
     """
@@ -54,6 +57,7 @@ class Instance:
     placed: int = 0
     texts: dict[str, list[str]] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     items: dict[str, Items] = field(default_factory=dict)
     id: str = ""
     momentary: bool = False
@@ -98,8 +102,8 @@ class Run:
         """Location of the segment that first told of each of them."""
         self.segment = message.msh
         """The segment at hand."""
-        self.by_leaf = False
-        """Whether what is used must be noted leaf by leaf, in case it has to be taken back when all is read."""
+        self.marks: list[Mark] | None = None
+        """What the table at hand used of whole fields, if it may have to be taken back."""
         self.trail: list[Leaf] = []
         self.reasons: dict[Leaf, str] = {}
         self.ran: dict[int, list[SegmentTable]] = {}
@@ -114,6 +118,8 @@ class Run:
         self.links: list[tuple[Instance, Segment, tuple[Link, ...], Items]] = []
         """References to set when all resources have their ids."""
         self.names = {segment.id for segment, _ in structured.placed} | {g.name for _, g in structured.placed}
+        self.memory = mapper.memory
+        self.recall = mapper.memory.recent.get
         self.context = mapper.memory.context(self)
         """See :class:`engine.mapping.memory.Memory`."""
         self._group_of = {id(segment): group for segment, group in structured.placed}
@@ -214,13 +220,11 @@ class Run:
             if leaf.text:
                 self.use(leaf)
 
-    def use_some(self, node: Node, used: int) -> None:
-        """Use the leaves whose bits are set, in the order of those that are not empty."""
-        for leaf in leaves(node):
-            if leaf is not EMPTY:
-                if used & 1:
-                    self.use(leaf)
-                used >>= 1
+    def mark(self, segment: Segment, number: int, used: int, count: int) -> None:
+        """Use leaves of a field; see :meth:`Segment.mark`."""
+        segment.mark(number, used, count)
+        if self.marks is not None:
+            self.marks.append((segment, number, used))
 
     def undo(self, mark: int) -> None:
         """Take back what was used since ``mark`` (a length of the trail)."""
@@ -415,7 +419,8 @@ class Run:
         """Let two instances be one resource; what contradicts the first has no place and is reported."""
         if not merge(first.resource, instance.resource):
             kept = set(_texts(first.resource))
-            for leaf in instance.leaves:
+            marked = [leaf for segment, *mark in instance.marks for leaf in segment.marked_leaves(*mark)]
+            for leaf in (*instance.leaves, *marked):
                 if leaf.text.strip() in kept:
                     continue
                 leaf.used -= 1

@@ -91,6 +91,6 @@ def test_what_is_remembered_is_bounded(monkeypatch):
     memory = pipeline._mapper.memory
     for seed in range(80):
         make(pipeline, adt_a01(seed).replace(b"|KGH|", f"|H{seed}|".encode()))
-        assert len(memory._new) <= 64
+        assert len(memory.recent) <= 64
         assert len(memory._old) <= 64
         assert len(memory._contexts) <= 64

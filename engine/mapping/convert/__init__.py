@@ -78,6 +78,14 @@ FUNCTIONS: dict[str, Converter] = {
     "PL-Place": own_place,
 }
 
+READS: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("CX-system", "CX-visit-system", "CX-order-system", "CX-practitioner-system"), (4, 5)),
+    "EI-system": (2, 3, 4),
+    "HD-system": (1, 2, 3),
+    "CNN-system": (9, 10, 11),
+}
+"""Components whose text a function looks at, where it asks of the others no more than whether they hold anything."""
+
 FACTORIES: dict[str, Callable[..., Converter]] = {"later": later, "minutes": minutes}
 """Functions of places: ``later(start;unit)``, ``minutes(unit)``; the unit may be left out."""
 
@@ -85,6 +93,7 @@ __all__ = [
     "FACTORIES",
     "FUNCTIONS",
     "PRIMITIVES",
+    "READS",
     "Converter",
     "finish_texts",
     "sender_system",
