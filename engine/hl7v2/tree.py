@@ -190,6 +190,22 @@ class Segment:
             told |= used
         return marks[0] if told == every else 0
 
+    def unsettled(self) -> tuple[int, list[int]]:
+        """The number of leaves in fields that :meth:`mark` told of wholly, and the other fields with text in them."""
+        count, others, marks = 0, [], self._marks
+        start = 3 if self.id in HEADERS else 1
+        for number, text in enumerate(self.fields):
+            if not text or number < start:
+                continue
+            told = marks.get(number)
+            if told is not None and told[1] == (1 << told[0]) - 1:
+                count += told[0]
+            elif told is not None and (settled := self.settled(number)):
+                count += settled
+            else:
+                others.append(number)
+        return count, others
+
     def marked_leaves(self, number: int, used: int) -> list[Leaf]:
         """The leaves of a field that a mark told of. From now on each tells for itself whether it is used."""
         valued_leaves = [leaf for leaf in leaves(self.repetitions(number)) if leaf is not EMPTY]

@@ -57,6 +57,8 @@ _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "decimal": (r"-?\d+(\.\d+)?", Decimal),
 }
 """Fixed values that are no text in JSON: how they are written, and what reads them."""
+MAX_ANSWERS = 4096
+"""Texts of a field whose answers a table remembers."""
 MAX_SHAPES = 512
 """Shapes of a segment or component list that a table remembers; feeds send a handful, an attacker any number."""
 _CORRECT_ID = "Ask the sender to send a valid one, or map the authority."
@@ -212,18 +214,24 @@ class Rule:
         return text
 
 
+Question = Callable[[Node, Segment, Run], object]
+
+
 @dataclass(slots=True, eq=False)
 class Plan:
     """The rows of a segment table that have something to read in segments of one shape, and what they ask.
 
     Attributes:
         rules: those rows, in order.
-        questions: what the conditions of the rows ask of a segment, each thing once.
+        own: what the conditions of the rows ask of one field of the segment: the field, its questions, and the answers
+            by the text of the field and the context of the run (:meth:`engine.mapping.memory.Memory.context`).
+        others: what they ask of more than one field, or of other segments. Each thing is asked once.
         decided: the rows whose conditions hold, by the answers.
     """
 
     rules: list[Rule]
-    questions: list[Callable[[Node, Segment, Run], object]]
+    own: list[tuple[int, list[Question], dict[tuple[str, int], object]]]
+    others: list[Question]
     decided: dict[tuple[object, ...], list[Rule]] = field(default_factory=dict)
 
     @classmethod
@@ -234,16 +242,32 @@ class Plan:
                 # Of an empty field everything is known.
                 if not atom.field or (atom.field < len(shape) and shape[atom.field]):
                     asked.setdefault(atom.key, []).append(atom)
-        return cls(rules, [question(atoms) for atoms in asked.values()])
+        by_field: dict[int, list[Question]] = {}
+        for atoms in asked.values():
+            by_field.setdefault(atoms[0].field, []).append(question(atoms))
+        others = by_field.pop(0, [])
+        return cls(rules, [(number, asks, {}) for number, asks in by_field.items()], others)
 
     def chosen(self, segment: Segment, run: Run) -> list[Rule]:
         """The rows to run on a segment."""
-        answers = tuple([ask(EMPTY, segment, run) for ask in self.questions])
-        found = self.decided.get(answers)
+        fields, context = segment.fields, run.context
+        said: list[object] = []
+        for number, asks, answers in self.own:
+            key = (fields[number], context)
+            told = answers.get(key)
+            if told is None:
+                if len(answers) >= MAX_ANSWERS:
+                    answers.clear()
+                told = answers[key] = tuple([ask(EMPTY, segment, run) for ask in asks])
+            said.append(told)
+        for ask in self.others:
+            said.append(ask(EMPTY, segment, run))  # noqa: PERF401 - three of four plans have none
+        key_of_all = tuple(said)
+        found = self.decided.get(key_of_all)
         if found is None:
             if len(self.decided) >= MAX_SHAPES:
                 self.decided.clear()
-            found = self.decided[answers] = [
+            found = self.decided[key_of_all] = [
                 rule for rule in self.rules if rule.when is None or rule.when(EMPTY, segment, run)
             ]
         return found

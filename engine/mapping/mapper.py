@@ -384,10 +384,9 @@ def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:
     cleared: list[str] = []
     count = 0
     for segment, _ in run.structured.placed:
-        for number in segment.valued_fields():
-            if settled := segment.settled(number):
-                count += settled
-                continue
+        settled, others = segment.unsettled()
+        count += settled
+        for number in others:
             used = _all_used(segment.repetitions(number))
             if used is not None:
                 count += used
