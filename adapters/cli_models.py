@@ -222,13 +222,15 @@ def train(
     import torch
 
     from models.corpora.reading import read_corpora
-    from models.export import Wanted
+    from models.export import Wanted, require_new
     from models.train import Plan, Trainer, cross_validate, packaged_encoder, plan_parts
     from models.training.recipe import Recipe
 
     if threads:
         torch.set_num_threads(threads)
     recipe = Recipe.with_choices(option or [])
+    if not folds:
+        require_new(out)  # before the hours of training, not after them
     documents = _read(data, labels).documents
     stops = read_corpora(dev or [], labels).documents
     times = _times(repeat)

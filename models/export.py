@@ -63,7 +63,7 @@ def export(
     calibration: Calibration | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Artifact:
-    """Makes the artifact.
+    """Makes the artifact, beside its place: a folder named ``out`` is whole, however an earlier try ended.
 
     Args:
         source: hub id or folder of a transformers model with a fast tokenizer.
@@ -76,32 +76,43 @@ def export(
     Raises:
         SettingsError: ``out`` is not empty, the model can't be exported, or none of its labels is known.
     """
-    if out.exists() and any(out.iterdir()):
-        raise SettingsError(f"{out} is not empty", location="--out", action="Name a new folder.")
+    require_new(out)
+    making = out.with_name(f"{out.name}.part")
+    shutil.rmtree(making, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         plain = Path(scratch) / "plain"
         _to_onnx(source, plain)
         config = json.loads((plain / "config.json").read_text(encoding="utf-8"))
         outputs = outputs_of(_names(config), label_map(wanted.labels), wanted.scheme)
-        out.mkdir(parents=True, exist_ok=True)
-        made_from = _tokenizer(plain, out, config, wanted)
+        making.mkdir(parents=True)
+        made_from = _tokenizer(plain, making, config, wanted)
         fused = _fused(plain / "model.onnx", Path(scratch) / "fused.onnx", config)
         if "fp32" in wanted.precisions:
-            shutil.copy(fused, out / FP32)
+            shutil.copy(fused, making / FP32)
         if "int8" in wanted.precisions:
-            _int8(fused, out, made_from.frame)
+            _int8(fused, making, made_from.frame)
         if "fp16" in wanted.precisions:
-            _fp16(fused, out / FP16, config)
-    _write(out / LABELS, outputs.as_json())
-    _write(out / CALIBRATION, (calibration or Calibration()).as_json())
-    (out / CARD).write_text(card or _plain_card(source, outputs, wanted), encoding="utf-8")
-    return seal(
-        out,
+            _fp16(fused, making / FP16, config)
+    _write(making / LABELS, outputs.as_json())
+    _write(making / CALIBRATION, (calibration or Calibration()).as_json())
+    (making / CARD).write_text(card or _plain_card(source, outputs, wanted), encoding="utf-8")
+    seal(
+        making,
         model_id=wanted.model_id,
         base_version=wanted.version,
         made_from=made_from,
         facts={"languages": list(wanted.languages), **(facts or {})},
     )
+    if out.exists():
+        out.rmdir()
+    making.rename(out)
+    return Artifact(out)
+
+
+def require_new(out: Path) -> None:
+    """Refuse a folder that something is in already. Raises SettingsError."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SettingsError(f"{out} is not empty", location="--out", action="Name a new folder.")
 
 
 def _to_onnx(source: str, folder: Path) -> None:

@@ -218,6 +218,16 @@ def test_a_full_folder_and_unknown_labels_are_refused(tmp_path: Path) -> None:
         export(str(tmp_path / "hub"), tmp_path / "full", Wanted("tiny"))
 
 
+def test_what_a_killed_export_left_is_no_obstacle(tmp_path: Path) -> None:
+    """The artifact's folder appears when it is whole; the pieces of an earlier try are cleared away."""
+    save(tmp_path / "hub", wordpiece(lower=True), ["O", "B-problem", "I-problem"], roberta=False)
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "tokenizer.json").write_text("{")
+    made = export(str(tmp_path / "hub"), tmp_path / "out", Wanted("tiny", precisions=("int8",)))
+    assert made.path(INT8).parent == tmp_path / "out"
+    assert not (tmp_path / "out.part").exists()
+
+
 def plan(tmp_path: Path, **choices: Any) -> Plan:
     save(tmp_path / "base", wordpiece(lower=True), list(TAGS), roberta=False)
     recipe = Recipe(**{
