@@ -142,9 +142,9 @@ def main() -> None:
 def compare(
     args: Any, shipped: OnnxExtractor, name: str, notes: list[str], limits: Nlp, scratch: Path
 ) -> None:
-    from yardstick import float_artifact
+    from yardstick import check, float_artifact
 
-    float_artifact(args.artifact, scratch)
+    check(args.artifact, float_artifact(args.artifact, scratch))
     full, plain = OnnxExtractor(scratch, limits), word_by_word(OnnxExtractor(scratch, limits))
     pipeline = make_reader(args.artifact, args.threads)
     print(f"\n{'':46}{'':16}{'by the clock':>10}{'CPU time':>13}")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models.artifact import CALIBRATION, CARD, FP16, FP32, LABELS, TOKENIZER, Artifact, seal
-from models.session import Session
+from models.session import Device, Session
 
 #: Difference of a logit between torch and onnxruntime, both in float32, above which something is named wrongly.
 ALIKE = 1e-3
@@ -115,3 +115,11 @@ def difference(model: Any, session: Session, rows: list[Any]) -> float:
             )
             for row in rows
         )
+
+
+def check(folder: Path, full: Artifact) -> None:
+    """Raises ValueError where torch and onnxruntime do not compute the same of the weights."""
+    rows = [np.arange(2000, 2000 + size, dtype=np.int32) for size in (8, 64, 200)]
+    found = difference(torch_model(folder), Session(full, Device.CPU, 1), rows)
+    if found > ALIKE:
+        raise ValueError(f"logits of the same weights differ by {found:.2g} between torch and onnxruntime")

@@ -100,7 +100,7 @@ class Segment:
         self.delimiters = delimiters
         self.occurrence = occurrence
         self._nodes: dict[int, tuple[Node, ...]] | None = None
-        self._marks: dict[int, tuple[int, ...]] = {}
+        self._marks: dict[int, tuple[int, ...]] | None = None
 
     def __repr__(self) -> str:
         return f"<Segment {self.location}>"
@@ -158,8 +158,9 @@ class Segment:
         if number <= 2 and self.id in HEADERS:
             return (Leaf(raw),)
         nodes = parse_field(raw, self.delimiters)
-        for used in self._marks.get(number, ())[1:]:
-            _use(nodes, used)
+        if self._marks is not None:
+            for used in self._marks.get(number, ())[1:]:
+                _use(nodes, used)
         return nodes
 
     def mark(self, number: int, used: int, count: int) -> None:
@@ -172,36 +173,23 @@ class Segment:
         """
         if self._nodes is not None and number in self._nodes:
             _use(self._nodes[number], used)
+        elif self._marks is None:
+            self._marks = {number: (count, used)}
         elif number in self._marks:
             self._marks[number] += (used,)
         else:
             self._marks[number] = (count, used)
 
-    def settled(self, number: int) -> int:
-        """The number of leaves of a field when :meth:`mark` told of all of them; 0 when it must be looked at."""
-        marks = self._marks.get(number)
-        if marks is None:
-            return 0
-        every = (1 << marks[0]) - 1
-        if marks[1] == every:
-            return marks[0]
-        told = 0
-        for used in marks[1:]:
-            told |= used
-        return marks[0] if told == every else 0
-
     def unsettled(self) -> tuple[int, list[int]]:
         """The number of leaves in fields that :meth:`mark` told of wholly, and the other fields with text in them."""
-        count, others, marks = 0, [], self._marks
+        count, others, marks = 0, [], self._marks or {}
         start = 3 if self.id in HEADERS else 1
         for number, text in enumerate(self.fields):
             if not text or number < start:
                 continue
             told = marks.get(number)
-            if told is not None and told[1] == (1 << told[0]) - 1:
+            if told is not None and _together(told) == (1 << told[0]) - 1:
                 count += told[0]
-            elif told is not None and (settled := self.settled(number)):
-                count += settled
             else:
                 others.append(number)
         return count, others
@@ -209,7 +197,8 @@ class Segment:
     def marked_leaves(self, number: int, used: int) -> list[Leaf]:
         """The leaves of a field that a mark told of. From now on each tells for itself whether it is used."""
         valued_leaves = [leaf for leaf in leaves(self.repetitions(number)) if leaf is not EMPTY]
-        self._marks.pop(number, None)
+        if self._marks is not None:
+            self._marks.pop(number, None)
         return [leaf for place, leaf in enumerate(valued_leaves) if used >> place & 1]
 
     def text(self, number: int, component: int = 1, subcomponent: int = 1, repetition: int = 1) -> str:
@@ -316,6 +305,14 @@ class Segment:
                 for s, leaf in enumerate(component, 1):
                     if isinstance(leaf, Leaf) and leaf.text:
                         yield f"{base}[{r}].{c}.{s}", leaf
+
+
+def _together(marks: tuple[int, ...]) -> int:
+    """The leaves that any mark of a field told of."""
+    used = marks[1]
+    for mark in marks[2:]:
+        used |= mark
+    return used
 
 
 def _use(nodes: tuple[Node, ...], used: int) -> None:
