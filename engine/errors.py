@@ -8,6 +8,7 @@
     │   ├── CharsetError          bytes and character set don't agree         (HL7 v2.5.1 §2.15.9.18)
     │   ├── NotHl7Error           no usable MSH                               (HL7 v2.5.1 §2.15.9)
     │   ├── NotFhirError          no JSON, or no FHIR resource
+    │   ├── FhirVersionError      FHIR of a version that can't be read without losing what it is about
     │   └── TooLargeError         over a named limit
     ├── MapTableError             a mapping table or overlay is wrong: file and line are named
     ├── ConformanceError          read, but refused by the feed's own strictness
@@ -77,6 +78,10 @@ class NotHl7Error(ReadError):
 
 class NotFhirError(ReadError):
     code = "not-fhir"
+
+
+class FhirVersionError(ReadError):
+    code = "fhir-version"
 
 
 class TooLargeError(ReadError):

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from engine.errors import ReadError
+from engine.errors import FhirVersionError, ReadError
 from engine.fhir import bundle as bundles
 from engine.fhir.ids import best_identifier, with_id
 from engine.fhir.inbound_bundle import NOT_STORED, Unbundled, dangling_issue, unbundle
 from engine.fhir.linking import Links
 from engine.fhir.notes import find_notes
 from engine.fhir.outcome import operation_outcome
+from engine.fhir.r5 import r5_place
 from engine.fhir.reader import Document, read_documents
 from engine.fhir.ready import make_ready, without_indexes
 from engine.fhir.references import parse_reference
@@ -78,6 +79,13 @@ def _as_r4(document: Document, canonical: Callable[[Json], Json] | None, declare
     """A document of STU3 as R4, and in canonical form where that is asked for."""
     if document.error is not None:
         return document
+    if place := r5_place(document.resource):
+        error = FhirVersionError(
+            "The document is FHIR R5, which can't be read here without losing what it is about",
+            location=place,
+            action="Send FHIR R4 (4.0.1), R4B or STU3.",
+        )
+        return dataclasses.replace(document, error=error)
     resource, issues = document_from_stu3(document.resource, declared)
     if canonical is not None:
         resource = canonical(resource)

@@ -17,6 +17,7 @@ _TYPES = {
     "choice": "structure",
     "duplicate-name": "structure",
     "not-fhir": "structure",
+    "fhir-version": "not-supported",
     "resource-type": "structure",
     "missing": "required",
     "format": "value",

@@ -108,7 +108,10 @@ def is_stu3(resource: Json) -> bool:
     told = (p for p in profiles if isinstance(p, str)) if isinstance(profiles, list) else ()
     if any(re.search(r"\|3\.0(\.\d)?$|/(?:stu3|3\.0)/", p, re.IGNORECASE) for p in told):
         return True
-    return kind in NEW_TYPES or any(sign(resource) for sign in _SIGNS.get(kind, ()))
+    if kind in NEW_TYPES or any(sign(resource) for sign in _SIGNS.get(kind, ())):
+        return True
+    contained = resource.get("contained")
+    return isinstance(contained, list) and any(is_stu3(c) for c in contained if isinstance(c, dict))
 
 
 def _copied(value: Any) -> Any:
@@ -177,6 +180,7 @@ _DOSES = (
     "rateRatio",
 )
 _SIGNS: dict[str, tuple[Callable[[Json], bool], ...]] = {
+    "Account": (_has("period", "active", "balance"), _object("subject")),
     "AllergyIntolerance": (_has("assertedDate"), _code("clinicalStatus", "verificationStatus")),
     "Appointment": (_has("reason", "indication", "incomingReferral"),),
     "CarePlan": (_has("context"),),
@@ -186,11 +190,13 @@ _SIGNS: dict[str, tuple[Callable[[Json], bool], ...]] = {
         lambda node: any(isinstance(a.get("mode"), list) for a in objects(node.get("attester"))),
     ),
     "Condition": (_has("assertedDate", "context"), _code("clinicalStatus", "verificationStatus")),
+    "Device": (_has("udi", "model"), _code("version")),
     "DiagnosticReport": (_has("context", "image", "codedDiagnosis"), _inside("performer", "actor", "role")),
     "DocumentReference": (_has("class", "indexed", "created"),),
     "Encounter": (_has("reason", "incomingReferral"), _inside("diagnosis", "role")),
     "Goal": (_has("status"),),
     "Immunization": (_has("notGiven", "date", "practitioner", "explanation", "vaccinationProtocol"),),
+    "Medication": (_has("isBrand", "isOverTheCounter", "package"), _inside("ingredient", "amount")),
     "MedicationAdministration": (_has("notGiven", "prescription", "reasonNotGiven"),),
     "MedicationDispense": (_has("notDone"), _inside("dosageInstruction", *_DOSES)),
     "MedicationRequest": (

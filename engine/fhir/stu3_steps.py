@@ -185,10 +185,52 @@ def _context_of_document(node: Json) -> None:
         _flatten("related", "ref")(context)
 
 
+def _package(node: Json) -> None:
+    """What a package held: R4 has one batch of a medicine, and no package."""
+    package = node.get("package")
+    batches = package.get("batch") if isinstance(package, dict) else None
+    if isinstance(package, dict) and isinstance(batches, list) and len(batches) == 1 and "batch" not in node:
+        node["batch"] = batches[0]
+        del package["batch"]
+        if not package:
+            del node["package"]
+
+
+def _device(node: Json) -> None:
+    udi = node.get("udi")
+    if isinstance(udi, dict) and "udiCarrier" not in node:
+        if isinstance(udi.get("name"), str):
+            name = {"name": udi.pop("name"), "type": "udi-label-name"}
+            node.setdefault("deviceName", []).append(name)
+        node["udiCarrier"] = [node.pop("udi")]
+    if isinstance(node.get("version"), str):
+        node["version"] = [{"value": node["version"]}]
+
+
+_ACHIEVEMENT = {
+    "in-progress": ("active", "in-progress"),
+    "on-target": ("active", "in-progress"),
+    "ahead-of-target": ("active", "in-progress"),
+    "behind-target": ("active", "in-progress"),
+    "sustaining": ("active", "sustaining"),
+    "achieved": ("completed", "achieved"),
+}
+"""Status of a goal in STU3: in R4 its life cycle, and how far it is achieved."""
+
+
+def _goal_status(node: Json) -> None:
+    status = node.get("lifecycleStatus")
+    if isinstance(status, str) and status in _ACHIEVEMENT and "achievementStatus" not in node:
+        node["lifecycleStatus"], code = _ACHIEVEMENT[status]
+        coding = {"system": f"{TERMINOLOGY}goal-achievement", "code": code}
+        node["achievementStatus"] = {"coding": [coding], "text": status}
+
+
 _DOSAGE = (_within("dosage", _dose), _within("dosageInstruction", _dose))
 _ORDER = (_encounter, _flatten("requester", "agent"), _to_list("performer"))
 NEW_TYPES = {"ProcedureRequest": "ServiceRequest", "ReferralRequest": "ServiceRequest"}
 STEPS: dict[str, tuple[Step, ...]] = {
+    "Account": (_rename("period", "servicePeriod"), _to_list("subject")),
     "AllergyIntolerance": (
         _concept("clinicalStatus", "allergyintolerance-clinical"),
         _concept("verificationStatus", "allergyintolerance-verification"),
@@ -213,6 +255,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
         _extension("assertedDate", "condition-assertedDate", "valueDateTime"),
         _to_list("stage"),
     ),
+    "Device": (_device, _rename("model", "modelNumber")),
     "DiagnosticReport": (
         _encounter,
         _flatten("performer", "actor"),
@@ -230,7 +273,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
         _rename("incomingReferral", "basedOn"),
         _within("diagnosis", _rename("role", "use")),
     ),
-    "Goal": (_rename("status", "lifecycleStatus"), _to_list("target")),
+    "Goal": (_rename("status", "lifecycleStatus"), _goal_status, _to_list("target")),
     "Immunization": (
         _not_done("notGiven", "not-done"),
         _rename("date", "occurrenceDateTime"),
@@ -244,6 +287,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
             _rename("seriesDoses", "seriesDosesPositiveInt"),
         ),
     ),
+    "Medication": (_within("ingredient", _rename("amount", "strength")), _package),
     "MedicationAdministration": (
         _not_done("notGiven", "not-done"),
         _rename("prescription", "request"),

@@ -326,3 +326,74 @@ async def test_r4_that_looks_like_stu3_stays_as_its_sender_says():
 async def test_a_version_that_is_not_read_is_refused_by_name(version):
     """Nothing is kept of it: the sender still owns the message."""
     assert await sent(AMBIGUOUS, f"application/fhir+json; fhirVersion={version}") == (415, None)
+
+
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (
+            {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": SUBJECT,
+             "medication": {"concept": {"text": "Metformin"}}},
+            "MedicationRequest.medication",
+        ),
+        (
+            {"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": SUBJECT,
+             "medication": {"reference": {"reference": "Medication/m"}}},
+            "MedicationRequest.medication",
+        ),
+        (
+            {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": {
+                "resourceType": "AllergyIntolerance", "patient": SUBJECT,
+                "reaction": [{"manifestation": [{"concept": {"text": "Rash"}}]}]}}]},
+            "Bundle.entry[0].resource.reaction[0].manifestation[0]",
+        ),
+    ],
+)  # fmt: skip
+def test_r5_that_would_lose_its_medicine_is_refused_by_name(document, place):
+    outcome = process(document)
+    assert not outcome.accepted
+    assert outcome.error_code == "fhir-version"
+    assert [i.location for i in outcome.issues if i.code == "fhir-version"] == [place]
+
+
+def test_a_care_plan_of_r4_that_refers_to_its_activities_is_no_r5():
+    plan = {"resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": SUBJECT,
+            "activity": [{"reference": {"reference": "ServiceRequest/s"}}]}  # fmt: skip
+    assert process(plan).accepted
+
+
+def test_what_a_care_plan_contains_tells_that_it_is_stu3():
+    goal = {
+        "resourceType": "Goal",
+        "id": "g",
+        "status": "in-progress",
+        "description": {"text": "Walk"},
+        "subject": SUBJECT,
+    }
+    found = converted({"resourceType": "CarePlan", "status": "active", "intent": "plan", "subject": SUBJECT,
+                       "contained": [goal], "goal": [{"reference": "#g"}]})  # fmt: skip
+    assert found["contained"][0]["lifecycleStatus"] == "active"
+    assert found["contained"][0]["achievementStatus"]["coding"][0]["code"] == "in-progress"
+
+
+def test_medicine_device_and_account_of_stu3():
+    """What R4 renamed is kept: how much of each ingredient, the batch, the device's own identifier, the account's period."""
+    medicine = converted({"resourceType": "Medication", "code": CODE, "package": {"batch": [{"lotNumber": "L1"}]},
+                          "ingredient": [{"itemCodeableConcept": CODE, "amount": {"numerator": {"value": 5}, "denominator": {"value": 1}}}]})  # fmt: skip
+    assert medicine["ingredient"][0]["strength"]["numerator"]["value"] == 5
+    assert medicine["batch"]["lotNumber"] == "L1"
+    device = converted(
+        {
+            "resourceType": "Device",
+            "udi": {"deviceIdentifier": "123", "name": "Pacer"},
+            "model": "M1",
+            "version": "2",
+        }
+    )
+    assert device["udiCarrier"][0]["deviceIdentifier"] == "123"
+    assert device["deviceName"] == [{"name": "Pacer", "type": "udi-label-name"}]
+    assert (device["modelNumber"], device["version"]) == ("M1", [{"value": "2"}])
+    account = converted(
+        {"resourceType": "Account", "status": "active", "subject": SUBJECT, "period": {"start": "2016"}}
+    )
+    assert (account["servicePeriod"], account["subject"]) == ({"start": "2016"}, [SUBJECT])
