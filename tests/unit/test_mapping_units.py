@@ -93,3 +93,9 @@ def test_every_code_of_the_table_is_ucum_and_means_itself():
     codes = set(_written().values())
     assert len(codes) > 100
     assert [code for code in codes if not is_ucum(code) or unit_meant(code) != code] == []
+
+
+def test_how_a_unit_was_written_is_kept_beside_its_name(message):
+    quantity = result_of(message, "x10E9/L^giga per litre").one("Observation")["valueQuantity"]
+    assert (quantity["code"], quantity["unit"]) == ("10*9/L", "giga per litre")
+    assert [e["valueString"] for e in quantity["extension"]] == ["x10E9/L"]
