@@ -37,3 +37,10 @@ def test_what_is_no_oid_gets_a_urn_under_the_sites_base_and_is_reported(mapper, 
     found, issues = endpoint(mapper, f"A^{universal}^ISO")
     assert found == f"urn:wardstream:authority:{universal.replace(' ', '%20')}"
     assert "invalid-urn" in issues
+
+
+def test_a_facility_that_an_oid_names_has_the_system_of_uris(message):
+    """R4: a value that is a whole URI stands under urn:ietf:rfc:3986."""
+    result = message("ADT^A08^ADT_A01", "EVN|A08|20260105||||20260105|WARD^1.2.3^ISO", "PID|1||7^^^KGH^MR")
+    place = next(r for r in result.of("Location") if r.get("name") == "WARD")
+    assert {i["system"]: i["value"] for i in place["identifier"]}["urn:ietf:rfc:3986"] == "urn:oid:1.2.3"
