@@ -136,6 +136,12 @@ def read_delimiters(header: str, issues: list[Issue] | None = None) -> Delimiter
             action="MSH must begin as 'MSH|^~\\&|' (HL7 v2.5.1 §2.15.9.1).",
         )
     characters = header[4:].split(separator, 1)[0].rstrip(" ")
+    if not (separator + characters).isascii():
+        raise NotHl7Error(
+            "MSH-1 or MSH-2 names a delimiter that is not ASCII",
+            location="MSH[1]-1" if separator > "\x7f" else "MSH[1]-2",
+            action="Delimiters must be printable 7-bit ASCII characters (HL7 v2.5.1 §2.15.9.18).",
+        )
     if not characters or len(characters) > 5 or any(c in _LETTERS for c in characters):
         raise NotHl7Error(
             f"MSH-2 holds {len(characters)} characters that can't be encoding characters",

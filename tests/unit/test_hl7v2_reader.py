@@ -75,6 +75,14 @@ def test_delimiters_are_the_messages_own():
     assert m.get("PID-5.2") == "%"
 
 
+@pytest.mark.parametrize(("header", "place"), [("MSH¦^~\\&¦A", "MSH[1]-1"), ("MSH|^é~\\&|A", "MSH[1]-2")])
+def test_delimiters_beyond_ascii_are_refused(header, place):
+    """In a set of several bytes a character they would be other delimiters to whoever answers by the bytes alone."""
+    with pytest.raises(NotHl7Error, match="not ASCII") as caught:
+        er7.parse(f"{header}\rPID|1\r")
+    assert caught.value.location == place
+
+
 def test_truncation_character_is_understood():
     r"""``^~\&#`` names a fifth character since v2.7; older parsers refuse it."""
     m = er7.parse("MSH|^~\\&#|A|B|C|D|2026||ADT^A01|1|P|2.7\rPID|1||\\P\\1\r")
