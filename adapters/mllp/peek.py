@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from engine.hl7v2.ack import read_header
+
 _BOM = re.compile(rb"^(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\r\n\t ]*")
 _BATCH_HEADERS = re.compile(rb"^(?:[FB]HS[^\r\n]*[\r\n]+)+")
 _LINE_END = re.compile(rb"[\r\n]+")
@@ -58,7 +60,12 @@ class Sent:
 
 def read_sent(payload: bytes) -> Sent:
     """The fields of the MSH; of a batch, those of its first message, whose answer also comes first."""
-    msh = _read_msh(_BATCH_HEADERS.sub(b"", _narrow(payload[:_MAX_HEADER])))
+    text = _BATCH_HEADERS.sub(b"", _narrow(payload[:_MAX_HEADER]))
+    msh = _read_msh(text)
+    odd = any(b"\x1b" in field or not field.isascii() for field in msh)
+    if odd and (header := read_header(text)) is not None:
+        # A byte of a character may look like a separator; the reader knows by its set.
+        msh = [field.encode("latin-1", "replace") for field in header.segment.fields]
     accept, application = _field(msh, 15), _field(msh, 16)
     asked = {accept, application}
     silent = accept == b"NE" and application in {b"", b"NE"}

@@ -9,13 +9,17 @@ such a sender ("ER" and "AL" is common) waits for it.
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.errors import NotHl7Error
+from engine.errors import CharsetError, NotHl7Error
+from engine.hl7v2.charset import decode
 from engine.hl7v2.charset_names import declared_names
 from engine.hl7v2.charset_shape import byte_order_mark, wide_without_mark
+from engine.hl7v2.decoded import Decoded
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.er7 import read_delimiters
 from engine.hl7v2.escapes import escape_text
@@ -44,7 +48,7 @@ class Header:
     Attributes:
         delimiters: of MSH-1 and MSH-2.
         segment: the MSH. Bytes stand for characters (Latin-1), so that what is echoed goes back as it came,
-            unless the message is in UTF-16 or UTF-32.
+            unless the message is in UTF-16 or UTF-32. Its fields are those of the decoded text.
         charset: the first name in MSH-18, "" if absent.
         codec: what ``segment`` was decoded with.
         mark: the byte order mark in front of the message.
@@ -81,14 +85,33 @@ def read_header(payload: bytes) -> Header | None:
     wide = codec != "latin-1"
     text = payload[len(mark) :].decode(codec, "replace").lstrip(FILLING)
     line = _LINE_END.split(text, maxsplit=1)[0]
+    decoded = None if wide or (line.isascii() and "\x1b" not in line) else _decoded(line)
+    if decoded is not None:
+        line = decoded.text
     line = line[:3].upper() + line[3:]
     try:
         delimiters = read_delimiters(line)
     except NotHl7Error:
         return None
     segment = Segment(line, delimiters)
+    if decoded is not None:
+        with suppress(UnicodeEncodeError):
+            segment.fields = [_as_bytes(field, decoded) for field in segment.fields]
     names = [segment.text(18)] if wide else declared_names(payload)
     return Header(delimiters, segment, names[0] if names else "", codec, mark if wide else b"")
+
+
+def _decoded(line: str) -> Decoded | None:
+    """A header as text: only there a separator is told from the byte of a character. None where it can't be decoded."""
+    try:
+        return decode(line.encode("latin-1"), fallback="8859/1")
+    except CharsetError:
+        return None
+
+
+def _as_bytes(field: str, decoded: Decoded) -> str:
+    """A field as it came, a byte a character."""
+    return field if field.isascii() else dataclasses.replace(decoded, text=field).encode().decode("latin-1")
 
 
 def acknowledge(

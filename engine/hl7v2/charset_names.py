@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from engine.errors import CharsetError
+from engine.hl7v2 import iso2022
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import unescape
 
@@ -57,6 +58,8 @@ _TABLE_0211: dict[str, str] = {
     "ISOIR192": "utf-8",
 }
 _NO_CODEC = {"CNS116431992", "CNS11643"}
+_MAX_SHIFT = 16
+"""So many bytes of a header's characters may look like field separators."""
 _MSH = re.compile(rb"[\s\0\x02-\x04\x1a]*(?i:MSH)")
 
 
@@ -100,7 +103,33 @@ def declared_names(payload: bytes) -> list[str]:
     end = min(
         (i for i in (payload.find(b"\r", begin), payload.find(b"\n", begin)) if i >= 0), default=len(payload)
     )
-    return _names(payload[begin:end].decode("latin-1"))
+    header = payload[begin:end]
+    names = _names(header.decode("latin-1"))
+    if (header.isascii() and b"\x1b" not in header) or (names and None not in map(quiet_codec, names)):
+        return names
+    return _names_behind_characters(header) or names
+
+
+def _names_behind_characters(header: bytes) -> list[str]:
+    """MSH-18 of a header in which bytes of characters look like field separators, so that it seems to stand further on.
+
+    A set is believed if MSH-18 names it when the header is read in it; [] when there is none.
+    """
+    for field in header.split(header[:1])[18 : 18 + _MAX_SHIFT]:
+        codecs = {quiet_codec(name.strip()) for name in field.decode("latin-1").split("~")}
+        for codec in codecs - {None}:
+            try:
+                text = (
+                    iso2022.decode_beside(header, "ascii")
+                    if codec == iso2022.CODEC
+                    else header.decode(codec or "")
+                )
+            except (UnicodeDecodeError, LookupError):
+                continue
+            names = _names(text)
+            if codec in map(quiet_codec, names):
+                return names
+    return []
 
 
 def names_in(text: str) -> list[str]:

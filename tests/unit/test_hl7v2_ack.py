@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from adapters.mllp.peek import read_sent
 from engine.hl7v2 import er7
 from engine.hl7v2.ack import acknowledge, read_header
 
@@ -96,6 +97,30 @@ def test_bytes_of_any_character_set_are_echoed_as_they_came():
     """The edge need not know Big5 to echo a control id."""
     message = "MSH|^~\\&|EMR|KGH|||2026||ADT^A01|編1|P|2.5".encode("big5")
     assert "編1".encode("big5") in acknowledge(read_header(message), "AA", control_id="W1", at=AT)
+
+
+# The last byte of each name is "|" in its set; in ISO 2022 too.
+TRAPS = {
+    "SHIFT-JIS": ("cp932", "ポ"),
+    "BIG-5": ("big5", "吜"),
+    "GB 18030-2000": ("gb18030", "亅"),
+    "ASCII~ISO IR87": ("iso2022_jp_ext", "万"),
+}
+
+
+@pytest.mark.parametrize("charset", TRAPS)
+def test_a_name_whose_bytes_look_like_separators_shifts_no_field_of_the_header(charset):
+    """A hospital's name in MSH-4 must not make MSA-2 another field: the sender would wait for ever."""
+    codec, name = TRAPS[charset]
+    assert b"|" in name.encode(codec)
+    text = f"MSH|^~\\&|EMR|{name}|WS|SITE|2026||ADT^A01^ADT_A01|C7|P|2.5.1||||||{charset}\rPID|1||7\r"
+    payload = text.encode(codec)
+    assert er7.read(payload).get("MSH-4") == name
+    answer = acknowledge(read_header(payload), "AA", control_id="W1", at=AT)
+    read = er7.read(answer)
+    assert [read.get(f"MSH-{n}") for n in (3, 4, 5, 6)] == ["WS", "SITE", "EMR", name]
+    assert (read.get("MSA-2"), read.get("MSH-18")) == ("C7", charset.split("~")[0])
+    assert read_sent(payload).control_id == b"C7"
 
 
 @pytest.mark.parametrize("number", ["A\\T\\1", "1^2&3~4", "12 34", "#7"])
