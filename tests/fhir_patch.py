@@ -18,8 +18,13 @@ def apply(patch, resource):
         if parts["type"]["valueCode"] == "delete":
             _delete(made, path)
         else:
-            assert path == made["resourceType"]
-            _add(made, parts["name"]["valueString"], parts["value"])
+            node, kind = made, made["resourceType"]
+            for step in path.split(".")[1:]:
+                if step != "last()":
+                    node, kind = node[step], schema.elements(kind)[step].content or "Extension"
+                else:
+                    node = node[-1]
+            _put(node, kind, {**parts["value"], "name": parts["name"]["valueString"]})
     return _without_empty(made)
 
 
@@ -95,17 +100,27 @@ def _select(places, steps):
 
 
 def _holds(place, test):
-    *steps, last = _split(test, ".")
-    if last == "not()":
-        return not _holds(place, ".".join(steps)[1:-1])
-    if last in {"exists()", "empty()"}:
-        return bool(_select([place], steps)) is (last == "exists()")
-    if last.startswith("startsWith("):
-        wanted = last.removeprefix("startsWith('").removesuffix("')")
-        return any(str(found.value).startswith(wanted) for found in _select([place], steps))
-    path, text = _split(test, " = ")
-    wanted = text[1:-1].replace("\\'", "'").replace("\\\\", "\\")
-    return wanted in [found.value for found in _select([place], _split(path, "."))]
+    if (order := re.fullmatch(r"reference ([<>]) '(.*)'", test)) is not None:
+        found = [p.value for p in _select([place], ["reference"])]
+        return bool(found) and (found[0] > order[2] if order[1] == ">" else found[0] < order[2])
+    same = " != " not in test
+    left, right = (_union(place, side) for side in _split(test, " = " if same else " != "))
+    return bool(left and right) and (left == right) is same
+
+
+def _union(place, side):
+    """Values of paths and texts that are joined by "|", each once."""
+    return list(dict.fromkeys(value for term in _split(side, " | ") for value in _term(place, term)))
+
+
+def _term(place, term):
+    if term.startswith("'"):
+        text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda m: chr(int(m[1], 16)), term[1:-1])
+        return [text.replace("\\'", "'").replace("\\\\", "\\")]
+    path, *joined = _split(term, " & ")
+    first = path.replace("[0]", "")
+    found = [value.value for value in _select([place], _split(first, "."))]
+    return (found[:1] or [""]) if joined else found
 
 
 def _delete(resource, path):
@@ -113,10 +128,6 @@ def _delete(resource, path):
     assert kind == resource["resourceType"]
     for place in _select([Place({"": resource}, "")], steps):
         place.delete()
-
-
-def _add(resource, name, part):
-    _put(resource, resource["resourceType"], {**part, "name": name})
 
 
 def _put(node, kind, part):

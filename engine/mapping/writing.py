@@ -10,8 +10,8 @@ from typing import Any
 
 from engine.feeds import FeedProfile
 from engine.hl7v2.tree import Message
-from engine.mapping.clearing import patch_entry
 from engine.mapping.mapper import Mapped, Nulled
+from engine.mapping.patching import patch_entry
 from engine.records import Issue, Severity
 
 _CREATES = frozenset({"A01", "A04", "A05", "A14", "A28"})
