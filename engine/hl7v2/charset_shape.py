@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-_BOMS = (
+BYTE_ORDER_MARKS = (
     # UTF-32 first: its little-endian mark begins with UTF-16's.
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -12,7 +12,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_BOM_STARTS = frozenset(mark[:1] for mark, _ in _BOMS)
+_BOM_STARTS = frozenset(mark[:1] for mark, _ in BYTE_ORDER_MARKS)
 _WIDE = tuple(
     (letters.encode(codec), codec)
     for codec in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
@@ -24,7 +24,7 @@ _WIDE = tuple(
 def byte_order_mark(payload: bytes) -> tuple[bytes, str]:
     """(mark, codec) at the beginning of a payload, else (b"", "")."""
     if payload[:1] in _BOM_STARTS:
-        for mark, codec in _BOMS:
+        for mark, codec in BYTE_ORDER_MARKS:
             if payload.startswith(mark):
                 return mark, codec
     return b"", ""

@@ -24,9 +24,9 @@ then its bytes are counted and let go, all but the first few that name the messa
 Which bytes are marks:
 
 - END is an EB followed by CR, LF or SB, or by nothing: the stream has ended, or has paused
-  (:meth:`FrameReader.pause`). Any other 0x1C is data. So ``U+4E1C`` in UTF-16 does not end a frame. It
-  could be mistaken only where a character ending in byte 1C meets one that begins with 0A, 0B or 0D
-  (Malayalam, Sinhala, Tamil, Gurmukhi, Oriya and Lepcha in UTF-16): MLLP does not allow UTF-16 in the first place.
+  (:meth:`FrameReader.pause`). Any other 0x1C is data. In a payload that begins as UTF-16 or UTF-32, whose
+  characters may hold just these bytes (``U+0D1C``), what stands around them must agree: the EB stands behind a
+  segment's end, or the next frame or nothing behind its CR. (MLLP does not allow such payloads; they come.)
 - START is an SB outside of a frame, and inside of one only if a message header follows it. Any other
   0x0B inside is data: word processors use it as a line break, and it ends up in notes.
 - COMMIT is 0x06 or 0x15 between frames, the commit bytes of Release 2 without the block they should be in.
@@ -42,6 +42,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from engine.errors import FramingError, ReadError, TooLargeError
+from engine.hl7v2.mllp_headers import BOMS, HEADERS, LINE_ENDS, MAX_WIDTH, WINDOW, header_follows, width
 
 SB, EB, CR, LF, ACK, NAK = 0x0B, 0x1C, 0x0D, 0x0A, 0x06, 0x15
 
@@ -53,24 +54,9 @@ DEFAULT_HEAD_BYTES = 4096
 _TOLERATED = re.compile(rb"[\r\n \x1c]*")
 _RUN_OF_SB = re.compile(rb"\x0b+")
 _CONTROL = re.compile(rb"[\x0b\x1c]")
+_TRAILER = re.compile(rb"[\r\n \x1c]{0,4}")
+"""What may stand between a frame's EB and the next frame, as far as a decision needs it."""
 _COMMITS = (b"\x06", b"\x15")
-_BOMS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
-_HEADERS = tuple(
-    bom + name.decode("ascii").encode(codec)
-    for name in (b"MSH", b"FHS", b"BHS")
-    for codec, boms in (
-        ("utf-8", (b"", _BOMS[0])),
-        ("utf-16-le", (b"", _BOMS[1])),
-        ("utf-16-be", (b"", _BOMS[2])),
-    )
-    for bom in boms
-)
-_MAY_BEGIN = frozenset(b"\r\n\t " + bytes(header[0] for header in _HEADERS))
-_MAX_LEAD = 4
-"""Blanks and line ends that may stand between SB and the header."""
-_WINDOW = _MAX_LEAD + max(map(len, _HEADERS))
-
-
 class Reason(StrEnum):
     """Why a piece of the stream is not a frame. The values are stable; :func:`explain` says what to do."""
 
@@ -196,8 +182,8 @@ class FrameReader:
 
     @property
     def awaiting_trailer(self) -> bool:
-        """Whether the last byte is an EB that only the next byte, or a pause, can settle."""
-        return self.in_progress and self._scan == len(self._buffer) - 1 and self._buffer[-1] == EB
+        """Whether an EB has come that only the next bytes, or a pause, can settle."""
+        return self.in_progress and self._buffer[self._scan : self._scan + 1] == b"\x1c"
 
     @property
     def held(self) -> int:
@@ -276,9 +262,33 @@ class FrameReader:
 
     def _is_end(self, at: int) -> bool | None:
         """Whether the EB at ``at`` ends the piece; None when the bytes to tell have not come yet."""
-        if at + 1 < len(self._buffer):
-            return self._buffer[at + 1] in {CR, LF, SB}
-        return True if self._paused or self._closing is not None else None
+        buffer = self._buffer
+        if at + 1 == len(buffer):
+            return True if self._ended else None
+        if buffer[at + 1] not in {CR, LF, SB}:
+            return False
+        lead, unit = width(self._opening if self._let_go else buffer)
+        return unit == 1 or self._is_end_of_wide(at, lead, unit)
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing more comes, as far as can be told."""
+        return self._paused or self._closing is not None
+
+    def _is_end_of_wide(self, at: int, lead: int, unit: int) -> bool | None:
+        """The same among characters of ``unit`` bytes behind ``lead`` others, which may hold EB and CR themselves."""
+        buffer = self._buffer
+        whole = (self._let_go + at - lead) % unit == 0
+        if whole and bytes(buffer[max(0, at - unit) : at]) in LINE_ENDS[unit]:
+            return True
+        trailer = _TRAILER.match(buffer, at + 1)
+        assert trailer is not None, "the pattern matches the empty string"
+        if trailer.end() == len(buffer):
+            return True if self._ended else None
+        if buffer[trailer.end()] != SB:
+            return False
+        verdict = header_follows(buffer, trailer.end() + 1)
+        return False if verdict is None and self._closing is not None else verdict
 
     def _is_start(self, at: int) -> bool | None:
         """Whether the SB at ``at``, within a piece, begins a new frame; None as above."""
@@ -286,22 +296,23 @@ class FrameReader:
             return True  # several SB in a row: nothing stands between them
         if self._state is _State.STRAY and not self._is_hl7():
             return True
-        verdict = _header_follows(self._buffer, at + 1)
+        verdict = header_follows(self._buffer, at + 1)
         return False if verdict is None and self._closing is not None else verdict
 
     def _is_hl7(self) -> bool:
         """Whether the piece under way begins as a message or batch does."""
-        opening = self._opening if self._let_go else bytes(self._buffer[:_WINDOW])
-        return opening.startswith(_HEADERS)
+        opening = self._opening if self._let_go else bytes(self._buffer[:WINDOW])
+        return opening.startswith(HEADERS)
 
     def _let_go_if_too_large(self) -> None:
-        if self._let_go + self._scan <= max(self._max, _WINDOW):
+        if self._let_go + self._scan <= max(self._max, WINDOW):
             return
         if not self._let_go:
-            self._opening = bytes(self._buffer[: max(self._head_bytes, _WINDOW)])
-        self._let_go += self._scan
-        del self._buffer[: self._scan]
-        self._scan = 0
+            self._opening = bytes(self._buffer[: max(self._head_bytes, WINDOW)])
+        let_go = max(0, self._scan - MAX_WIDTH)  # what stands before an EB may have to be looked at
+        self._let_go += let_go
+        del self._buffer[:let_go]
+        self._scan -= let_go
 
     def _make(self, becomes: _Becomes, length: int, *, superseded: bool) -> Event | None:
         """The event that the first ``length`` bytes of the buffer become."""
@@ -322,30 +333,16 @@ class FrameReader:
                 return Broken(payload, Reason.RESTARTED, seen, superseded) if payload else None
             case _Becomes.UNFINISHED:
                 return Broken(payload, self._closing or Reason.CUT_OFF, seen)
-            case _Becomes.UNFRAMED if self._lenient and payload.startswith(_HEADERS):
+            case _Becomes.UNFRAMED if self._lenient and payload.startswith(HEADERS):
                 return Frame(payload, framed=False)
             case _:
-                return None if payload in _BOMS else Broken(payload, Reason.OUTSIDE, seen, superseded)
+                return None if payload in BOMS else Broken(payload, Reason.OUTSIDE, seen, superseded)
 
 
 def _run_of_sb_ends(data: bytearray, at: int) -> int:
     run = _RUN_OF_SB.match(data, at)
     assert run is not None, "there is an SB at that place"
     return run.end()
-
-
-def _header_follows(data: bytes | bytearray, at: int) -> bool | None:
-    """Whether a message or batch header begins at ``at``; None when it may yet."""
-    if at < len(data) and data[at] not in _MAY_BEGIN:
-        return False
-    raw = bytes(data[at : at + _WINDOW])
-    text = raw.lstrip(b"\r\n\t ")
-    if len(raw) - len(text) > _MAX_LEAD:
-        return False
-    if text.startswith(_HEADERS):
-        return True
-    undecided = len(raw) < _WINDOW and any(header.startswith(text) for header in _HEADERS)
-    return None if undecided else False
 
 
 def frame(payload: bytes) -> bytes:
@@ -360,7 +357,7 @@ def frame(payload: bytes) -> bytes:
         if payload[at] == EB:
             clash = payload[at + 1 : at + 2] in {b"\r", b"\n", b"\x0b"}
         else:
-            clash = at == 0 or _header_follows(payload, at + 1) is True
+            clash = at == 0 or header_follows(payload, at + 1) is True
         if clash:
             raise FramingError(
                 f"Byte {at} of the message is 0x{payload[at]:02X} where MLLP would take it for framing",

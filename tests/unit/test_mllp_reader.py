@@ -252,3 +252,49 @@ def test_every_reason_has_an_error_with_an_action(reason):
     assert error.message
     assert error.action
     assert isinstance(error, TooLargeError) == (reason is Reason.TOO_LARGE)
+
+
+WIDE = ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+# Their bytes: 1C 0D, 1C 0B, 1C 0A in one order, 0D 1C .. in the other; and a character that ends in 1C before one of 0Dxx.
+MALAYALAM = "\u0d1c\u0d28\u0d1c, \u0b1c \u0a1c \u1c0d\u1c0b \u4e1c\u0d30 \u0b4d\u0053"
+
+
+@pytest.mark.parametrize("codec", WIDE)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_wide_message_is_not_cut_at_characters_that_look_like_the_end_of_a_frame(codec, mark):
+    """U+0D1C, a common letter of Malayalam, is 1C 0D in UTF-16: the frame goes on behind it, and ends at once at its end."""
+    payload = f"{mark}{MESSAGE.decode()}PID|1||7||{MALAYALAM}\rNTE|1||{MALAYALAM}\r".encode(codec)
+    assert b"\x1c\r" in payload
+    wire = b"\x0b" + payload + b"\x1c\r"
+    assert events_of(wire + wire, whole=False) == [Frame(payload)] * 2
+    reader, found = FrameReader(), []
+    for i in range(len(wire)):
+        reader.feed(wire[i : i + 1])
+        found += drain(reader)
+    assert found == [Frame(payload)]
+
+
+@pytest.mark.parametrize("codec", WIDE)
+def test_a_wide_message_without_its_last_segment_end_ends_before_the_next_frame_or_at_a_pause(codec):
+    """Nothing but what follows can tell there."""
+    payload = f"MSH|^~\\&|A\rNTE|1||{MALAYALAM}".encode(codec)
+    wire = b"\x0b" + payload + b"\x1c\r"
+    reader = FrameReader()
+    reader.feed(wire + wire)
+    assert drain(reader) == [Frame(payload)]
+    assert reader.awaiting_trailer
+    reader.pause()
+    assert drain(reader) == [Frame(payload)]
+    assert events_of(b"\x0b" + MESSAGE + b"\x1c\r" + wire) == [Frame(MESSAGE), Frame(payload)]
+
+
+def test_a_wide_message_that_is_too_large_ends_where_it_ends():
+    """Its bytes are let go, and the end is found all the same, however they come."""
+    payload = f"MSH|^~\\&|A\rNTE|1||{MALAYALAM * 50}\r".encode("utf-16-le")
+    wire = b"\x0b" + payload + b"\x1c\r\x0b" + MESSAGE + b"\x1c\r"
+    for size in (1, 7, len(wire)):
+        reader, found = FrameReader(max_frame_bytes=100, head_bytes=20), []
+        for i in range(0, len(wire), size):
+            reader.feed(wire[i : i + size])
+            found += drain(reader)
+        assert found == [Broken(payload[:20], Reason.TOO_LARGE, len(payload)), Frame(MESSAGE)]
