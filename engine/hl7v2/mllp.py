@@ -57,6 +57,8 @@ _CONTROL = re.compile(rb"[\x0b\x1c]")
 _TRAILER = re.compile(rb"[\r\n \x1c]{0,4}")
 """What may stand between a frame's EB and the next frame, as far as a decision needs it."""
 _COMMITS = (b"\x06", b"\x15")
+
+
 class Reason(StrEnum):
     """Why a piece of the stream is not a frame. The values are stable; :func:`explain` says what to do."""
 

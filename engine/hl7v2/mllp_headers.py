@@ -48,4 +48,6 @@ def width(opening: bytes | bytearray) -> tuple[int, int]:
     if 0 not in raw:
         return 0, 1
     text = raw.lstrip(_BLANKS)
-    return next(((len(raw) - len(text), n) for begin, n in _WIDTH_OF.items() if text.startswith(begin)), (0, 1))
+    return next(
+        ((len(raw) - len(text), n) for begin, n in _WIDTH_OF.items() if text.startswith(begin)), (0, 1)
+    )

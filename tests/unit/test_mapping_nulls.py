@@ -87,9 +87,10 @@ def test_each_nulled_field_names_its_element(mapper, field, path):
 def test_a_null_among_participants_clears_that_role_alone(mapper):
     """PV1-7 null ends the attending doctor, not the consultants."""
     found = outcome(mapper, "PID|1||7^^^H^MR", 'PV1|1|I|||||""||||||||||||V1^^^H')
-    assert ("delete", "Encounter.participant.where(type.coding.code | '' | 'ATND' = type.coding.code | '')") in operations(
-        found, "Encounter"
-    )
+    assert (
+        "delete",
+        "Encounter.participant.where(type.coding.code | '' | 'ATND' = type.coding.code | '')",
+    ) in operations(found, "Encounter")
 
 
 def test_null_that_no_element_can_be_named_for_is_reported(mapper):
