@@ -196,6 +196,8 @@ def _marks(table: SegmentTable, key: str, applies: Applies) -> dict[str, str]:
             test = "extension.url", url
         elif isinstance(fixed, dict):
             coding = fixed["coding"][0] if "coding" in fixed else fixed
+            if "code" not in coding:
+                continue  # a reference, a period: no code tells it
             test = f"{name}.coding.code", coding["code"]
         elif isinstance(fixed, str) and "." not in name and name != "system":
             found[f"{name} = '{quoted(fixed)}'"] = f"{name} & '' != '{quoted(fixed)}'"

@@ -10,6 +10,7 @@ from adapters.composition import make_mapper
 from engine.feeds import FeedProfile
 from engine.fhir.validate import validate_bundle
 from engine.fhir.writer import dumps
+from engine.mapping.clearing import cleared_paths
 from engine.pipeline import Pipeline
 from engine.records import Envelope, Kind
 from engine.settings import Settings
@@ -147,3 +148,14 @@ def test_a_patch_carries_what_was_sent_in_place_of_a_date(process):
     (patch,) = (e for e in entries if e["request"]["method"] == "PATCH" and "Patient/" in e["request"]["url"])
     assert '"_valueDate"' in dumps(patch).decode()
     assert "someday" in dumps(patch).decode()
+
+
+def test_a_null_in_any_field_of_any_table_has_its_paths(mapper):
+    """Fixed values of a row's neighbours, such as a reference without code, must not break the message."""
+    rows = {(row.table.name, row.resource): row.table for row in mapper.rules if row.table is not None}
+    asked = [(table, kind, number) for (_, kind), table in rows.items() for number in table.fields]
+    assert len(asked) > 500
+    for table, kind, number in asked:
+        for path in cleared_paths(table, kind, number, lambda _rule: True):
+            assert path.startswith(kind)
+            assert path.count("(") == path.count(".where("), "HAPI FHIR takes no parenthesis within a where"
