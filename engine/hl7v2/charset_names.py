@@ -33,6 +33,8 @@ _TABLE_0211: dict[str, str] = {
     "ISOIR87": "iso2022_jp_ext",
     "ISOIR159": "iso2022_jp_ext",
     "ISO2022JP": "iso2022_jp_ext",
+    "ISO2022KR": "euc_kr",
+    "ISOIR13": "cp932",  # katakana in the right half of one byte each
     "SHIFTJIS": "cp932",
     **dict.fromkeys(("SJIS", "MS932", "CP932", "WINDOWS932", "WINDOWS31J"), "cp932"),
     "EUCJP": "euc_jp",

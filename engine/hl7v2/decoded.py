@@ -50,8 +50,15 @@ class Decoded:
 
 def checked(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
     """Switches that the declared set does not follow, and characters that have several codes in their set."""
-    if "\x1b" in decoded.text and not decoded.charset.endswith(iso2022.CODEC):
+    text = decoded.text
+    if ("\x1b" in text or "\x0e" in text) and not decoded.charset.endswith(iso2022.CODEC):
         decoded = _with_switches(decoded, payload, policy)
+    if iso2022.shifts_to_nothing(decoded.text):
+        raise CharsetError(
+            "The bytes shift (0E and 0F) to a character set that neither they nor MSH-18 name",
+            location="MSH[1]-18",
+            action="Ask the sender to name the set in MSH-18, such as 'ASCII~KS X 1001', or to send 'UNICODE UTF-8'.",
+        )
     if "\x1b" in decoded.text:
         decoded = _with_issue(
             decoded,
@@ -60,7 +67,7 @@ def checked(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
             "Ask the sender which set it switches to, and to name it in MSH-18 or send UTF-8.",
         )
     # Text in ASCII may have come with switches all the same: such as one at its end, to a set that nothing is said in.
-    switched = b"\x1b" in payload
+    switched = b"\x1b" in payload or b"\x0e" in payload
     if not switched and (decoded.charset in _ONE_CODE_EACH or decoded.text.isascii()):
         return decoded
     try:
@@ -92,14 +99,14 @@ def _with_switches(decoded: Decoded, payload: bytes, policy: str) -> Decoded:
         return dataclasses.replace(decoded, text=text)
     if policy == "refuse":
         raise CharsetError(
-            "The bytes switch to Japanese sets by ISO 2022, which MSH-18 does not declare",
+            "The bytes switch to other sets by ISO 2022, which MSH-18 does not declare",
             location="MSH[1]-18",
             action="Ask the sender to name the set in MSH-18, such as 'ASCII~ISO IR87'; "
             "charset_policy: repair follows such switches.",
         )
     codec = iso2022.CODEC if payload.isascii() else f"{decoded.charset}+{iso2022.CODEC}"
     issue = repaired(
-        decoded.declared or "nothing", "ISO 2022 escape sequences to Japanese sets", codec, "MSH[1]-18"
+        decoded.declared or "nothing", "ISO 2022 escape sequences to other sets", codec, "MSH[1]-18"
     )
     return dataclasses.replace(decoded, text=text, charset=codec, issues=(*decoded.issues, issue))
 

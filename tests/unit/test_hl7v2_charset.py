@@ -153,3 +153,47 @@ def test_cns_11643_is_refused_by_name():
 def test_declaration_outside_of_the_message_counts_when_msh18_is_empty():
     """An HTTP header or a file's setting names the set when the message does not."""
     assert "é" in decode(build("", "é").encode("latin-1"), declared="8859/1").text
+
+
+KOREAN = "김철수".encode("iso2022_kr").removeprefix(b"\x1b$)C")
+
+
+@pytest.mark.parametrize(
+    ("declared", "announced"),
+    [
+        ("KS X 1001", b""),
+        ("ASCII~KS X 1001", b"\x1b$)C"),
+        ("ISO-2022-KR", b"\x1b$)C"),
+        ("ASCII", b"\x1b$)C"),
+        ("", b"\x1b$)C"),
+    ],
+)
+def test_seven_bit_shifts_are_followed_where_the_set_is_named(declared, announced):
+    """ISO-2022-KR names its set once and shifts by SO and SI: the bytes between are no ASCII, whatever they look like."""
+    assert KOREAN.startswith(b"\x0e")
+    assert KOREAN.endswith(b"\x0f")
+    payload = build(declared, "@@").encode().replace(b"@@", announced + KOREAN + b"^Lee") + b"NTE|1||" + KOREAN + b"\r"
+    message = er7.read(payload)
+    assert (message.get("PID-5.1"), message.get("PID-5.2"), message.get("NTE-3")) == ("김철수", "Lee", "김철수")
+
+
+def test_shifts_to_a_set_that_nothing_names_are_refused():
+    """They would be read as letters that nobody wrote."""
+    payload = build("ASCII", "@@").encode().replace(b"@@", KOREAN)
+    with pytest.raises(CharsetError) as caught:
+        decode(payload)
+    assert "0E" in str(caught.value)
+    assert "MSH-18" in caught.value.action
+
+
+def test_a_stray_shift_is_a_control_character():
+    """One SO in a text of a single-byte set turns no letters into others."""
+    message = er7.read(build("8859/1", "M\u00fcl\x0eler").encode("latin-1"))
+    assert message.get("PID-5.1") == "M\u00fcl\x0eler"
+
+
+@pytest.mark.parametrize("name", [b"\x1b(I6@6E\x1b(B", b"\x1b)I\x0e6@6E\x0f", b"\x1b)I\xb6\xc0\xb6\xc5"])
+def test_katakana_of_one_byte_comes_in_any_half(name):
+    """JIS X 0201 (ISO IR 13) in the left half, shifted to, or in the right half."""
+    payload = build("ASCII~ISO IR14", "@@").encode().replace(b"@@", name)
+    assert er7.read(payload).get("PID-5.1") == "\uff76\uff80\uff76\uff85"
