@@ -87,7 +87,20 @@ def _parse(
         raise NotHl7Error("The message is empty", action="Check the sender: a frame or file held no bytes.")
     if len(segments) == 1:
         _refuse_written_line_ends(segments[0])
+    for segment, number in ((segments[0], 14), (segments[-1], 1)):
+        if segment.id == ("MSH" if number == 14 else "DSC") and segment.text(number).strip():
+            found.append(_part_of_another(f"{segment.location}-{number}"))
     return Message(segments, delimiters, charset, found)
+
+
+def _part_of_another(place: str) -> Issue:
+    return Issue(
+        Severity.WARNING,
+        "message-part",
+        place,
+        "A continuation pointer says that this is one part of a longer message; it was read by itself",
+        "Ask the sender to send messages whole, however long: parts are not put together here (HL7 v2.5.1 §2.10.2).",
+    )
 
 
 def _second_header(segment_id: str, occurrence: int) -> NotHl7Error:

@@ -7,7 +7,8 @@ CR ends a segment (HL7 v2.5.1 §2.5); LF and CRLF are what files have. What can'
 - a segment under a name that no segment has, such as ``OBXX|``, or text behind a segment that has ended, such as a
   ruler between messages; a segment of its own, so that it never changes a field of the one before it.
 
-The last two are reported.
+The last two are reported. ADD goes on with the last field of the segment before it, which was too long for its sender
+(§2.10.2): joined without a word, for that is what it means. Behind a header it goes on with another message and is kept.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ def segment_lines(lines: Iterable[tuple[int, str]], issues: list[Issue]) -> Iter
                     more.add(number, raw, parted=parts or separator in raw)
                 continue
             following, text, wrong = odd
+        if following == "ADD" and segment_id not in HEADERS:
+            more.go_on(text[4:])
+            continue
         if more.lines:
             yield from _with_lines_behind(segment_id, body, separator, counts, more, issues)
         else:
@@ -186,25 +190,34 @@ class _Continuation:
         self.lines: list[str] = []
         self._done: list[str] = []
         self._numbers = (0, 0)
+        """First and last of those that are no segments."""
 
     def add(self, number: int, line: str, *, parted: bool) -> None:
         self.parted |= parted
-        self._numbers = (self._numbers[0] if self.lines else number, number)
-        self.lines.append(line)
+        self._numbers = (self._numbers[0] or number, number)
+        self._keep(f"\n{line}")
+
+    def go_on(self, text: str) -> None:
+        """Take what an ADD segment holds: it begins where the last field ends."""
+        self.parted = True
+        self._keep(text)
+
+    def _keep(self, piece: str) -> None:
+        self.lines.append(piece)
         if len(self.lines) > _PIECES:
-            self._done.append("\n".join(self.lines[:-1]))
+            self._done.append("".join(self.lines[:-1]))
             del self.lines[:-1]
 
     def joined(self, body: str) -> str:
-        return "\n".join((body, *self._done, *self.lines)) if self.lines else body
+        return "".join((body, *self._done, *self.lines))
 
     def issues(self, place: str, *, stray: bool) -> list[Issue]:
         """What to report of them; they are forgotten then."""
-        if not self.lines:
-            return []
         first, last = self._numbers
         what = f"Line {first} is no segment" if first == last else f"Lines {first} to {last} are no segments"
-        self.lines, self._done, self.parted = [], [], False
+        self.lines, self._done, self.parted, self._numbers = [], [], False, (0, 0)
+        if not first:
+            return []
         if stray:
             code, kept = "stray-line", "kept beside the segment before, which had ended, and not mapped"
             action = (

@@ -172,9 +172,18 @@ def test_seven_bit_shifts_are_followed_where_the_set_is_named(declared, announce
     """ISO-2022-KR names its set once and shifts by SO and SI: the bytes between are no ASCII, whatever they look like."""
     assert KOREAN.startswith(b"\x0e")
     assert KOREAN.endswith(b"\x0f")
-    payload = build(declared, "@@").encode().replace(b"@@", announced + KOREAN + b"^Lee") + b"NTE|1||" + KOREAN + b"\r"
+    payload = (
+        build(declared, "@@").encode().replace(b"@@", announced + KOREAN + b"^Lee")
+        + b"NTE|1||"
+        + KOREAN
+        + b"\r"
+    )
     message = er7.read(payload)
-    assert (message.get("PID-5.1"), message.get("PID-5.2"), message.get("NTE-3")) == ("김철수", "Lee", "김철수")
+    assert (message.get("PID-5.1"), message.get("PID-5.2"), message.get("NTE-3")) == (
+        "김철수",
+        "Lee",
+        "김철수",
+    )
 
 
 def test_shifts_to_a_set_that_nothing_names_are_refused():

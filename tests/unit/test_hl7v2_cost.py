@@ -38,6 +38,7 @@ SHAPES = {
     "raw lines": lambda n: (
         HEADER + "OBX|1|TX|A||text\r" + "".join(f"line {i} of the text\n" for i in range(n))
     ),
+    "ADD": lambda n: HEADER + "OBX|1|TX|A||text\r" + "".join(f"ADD|part {i} \r" for i in range(n)),
     "small letters": lambda n: HEADER + "".join(obx(i).lower() for i in range(n)),
     "lone escapes": lambda n: HEADER + "OBX|1|TX|A||" + "a\\b " * n + "\r",
     "formatting": lambda n: HEADER + "OBX|1|FT|A||" + "line\\.br\\" * n + "\r",

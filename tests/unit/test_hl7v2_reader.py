@@ -240,3 +240,42 @@ def test_two_messages_in_one_are_never_one_patient(joint):
     with pytest.raises(NotHl7Error) as caught:
         er7.parse(first + joint + first)
     assert "carriage return" in caught.value.action
+
+
+def test_add_goes_on_with_the_last_field_of_the_segment_before_it():
+    """A sender with a limit of length cuts a segment anywhere; read, it is whole, and the next field is the next."""
+    m = message(
+        "OBX|1|TX|A^B||The first part, ",
+        "ADD|the second",
+        "ADD| and the last.|unit^x",
+        "ADD|y|||||F",
+        "NTE|1",
+    )
+    assert m.get("OBX-5") == "The first part, the second and the last."
+    assert (m.get("OBX-6.2"), m.get("OBX-11")) == ("xy", "F")
+    assert [s.id for s in m.segments] == ["MSH", "OBX", "NTE"]
+    assert m.issues == []
+
+
+def test_add_and_raw_line_breaks_in_one_text():
+    """Both may come, and no line of the text is lost."""
+    m = message("OBX|1|TX|A||one", "two", "ADD| three", "four", "NTE|1")
+    assert m.get("OBX-5") == "one\ntwo three\nfour"
+    assert [i.code for i in m.issues] == ["raw-line-break"]
+
+
+def test_parts_of_a_message_that_was_cut_in_several_are_told():
+    """Each part is read by itself, which is less than the sender means: somebody must know."""
+    first = message("OBX|1|TX|A||begun", "ADD|", "DSC|P1|F")
+    assert [(i.code, i.location) for i in first.issues] == [("message-part", "DSC[1]-1")]
+    assert first.get("OBX-5") == "begun"
+    second = er7.parse(f"{MSH}||P1\rADD| and ended||||||F\rNTE|1\r")
+    assert [(i.code, i.location) for i in second.issues] == [("message-part", "MSH[1]-14")]
+    assert [s.id for s in second.segments] == ["MSH", "ADD", "NTE"]
+    assert [i.code for i in message("OBX|1", "DSC|").issues] == []
+
+
+def test_a_message_of_ten_thousand_add_segments_is_no_feat():
+    """What is joined is joined once: the cost is in line with the size."""
+    m = message("OBX|1|TX|A||x", *["ADD|" + "y" * 100] * 50_000)
+    assert len(m.get("OBX-5")) == 5_000_001
