@@ -32,17 +32,6 @@ _SHIFTED_CHARACTERS = re.compile("\x0e[\x20-\x7e]+\x0f")
 _TO_RIGHT_HALF = bytes(byte | 0x80 if 0x20 < byte < 0x7F else byte for byte in range(256))
 _NAMED_BY_DECLARATION = frozenset({"euc_kr", "gb18030"})
 """Sets that are shifted to without a word; in others a lone SO is a stray control character."""
-RIGHT_HALVES = {
-    **{b"\x1b-%c" % final: f"iso8859-{part}" for part, final in enumerate(b"ABCDLGFHM", 1)},
-    b"\x1b-b": "iso8859-15",
-    b"\x1b-T": "tis-620",
-    b"\x1b$)C": "euc_kr",
-    b"\x1b$)A": "gb18030",
-    b"\x1b)I": "cp932",
-}
-"""Switches of the right half, and the codec in which those bytes are then read (ISO's register of sets)."""
-_SHIFT_OUT = b"\x0e"
-"""In 7 bits, from here on bytes stand for those of the right half: not followed."""
 RIGHT_HALVES = frozenset(_RIGHT_HALVES.values())
 
 
