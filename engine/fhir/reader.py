@@ -91,7 +91,8 @@ _NEWLINE = re.compile(r"\r\n|\n|\r")
 
 def _lines_of(text: str) -> list[str] | None:
     """The lines of NDJSON, else None: most look like whole objects, and one at least is."""
-    lines = [line for line in _NEWLINE.split(text) if line.strip()]
+    # Files that were joined have the byte order mark of each in their middle.
+    lines = [line for raw in _NEWLINE.split(text) if (line := raw.removeprefix("\ufeff")).strip()]
     whole = [line for line in lines if line.lstrip().startswith("{") and line.rstrip().endswith("}")]
     is_ndjson = (
         len(lines) > 1

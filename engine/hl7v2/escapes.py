@@ -13,11 +13,13 @@ anything else                   no escape: kept as text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from engine.hl7v2.delimiters import Delimiters
 
 _PIECES = 256
+_C1 = re.compile("[\x80-\x9f]")
 _MAX_SKIP = 200
 """Largest count taken from ``.sp`` or ``.sk``: a bigger one is no layout but a fault."""
 
@@ -162,7 +164,9 @@ def _hexadecimal(digits: str) -> str | None:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        return data.decode("latin-1")
+        text = data.decode("latin-1")
+    # Bytes of another set, such as 8E52 in Shift-JIS, show as C1 controls: no text is made of them.
+    return None if _C1.search(text) else text
 
 
 def _formatting(command: str) -> str | None:

@@ -172,3 +172,12 @@ def test_documents_are_read_as_they_are_asked_for():
 def test_leaves_count_values_only():
     """Coverage is measured against what was really said."""
     assert read('{"a":1,"b":null,"c":"","d":[1,"x",null],"e":{"f":false},"g":[]}')[0].leaves == 4
+
+
+def test_joined_bulk_files_have_marks_in_their_middle():
+    """Each exported file began with its byte order mark; no resource is lost for it, nor its neighbours."""
+    lines = [f'{{"resourceType":"Patient","id":"{n}"}}' for n in range(3)]
+    content = "\n".join(f"\ufeff{line}" for line in lines).encode()
+    assert [d.resource["id"] for d in read_documents(content, Read())] == ["0", "1", "2"]
+    cut = content[:-1]
+    assert [d.error is None for d in read_documents(cut, Read())] == [True, True, False]

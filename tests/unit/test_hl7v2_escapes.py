@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.hl7v2 import er7
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import escape_text, strange_escapes, unescape
 
@@ -87,3 +88,10 @@ def test_an_escape_character_of_iso_2022_in_a_value_is_text():
     """ESC kept as text, beside a written escape: writing and reading again must not make a switch of it."""
     kept = "\x1b$B;3\\C2842\\|"
     assert unescape(escape_text(kept, D), D) == kept
+
+
+def test_hexadecimal_bytes_of_another_set_are_kept_and_reported():
+    r"""``\X8E52\`` is a character in Shift-JIS and two that nobody wrote in Latin-1: it stays as it came."""
+    m = er7.parse("MSH|^~\\&|A|B|C|D|2026||ADT^A01|1|P|2.5\rNTE|1||\\X8E52\\ and \\XE9\\\r")
+    assert m.get("NTE-3") == "\\X8E52\\ and é"
+    assert [(i.code, i.location) for i in er7.escape_issues(m)] == [("escape-unknown", "NTE[1]-3")]
