@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from engine.hl7v2.charset_shape import byte_order_mark, wide_without_mark
+from engine.hl7v2.mllp import Broken, Frame, FrameReader
+from engine.hl7v2.mllp_headers import WINDOW, width
 from engine.records import Issue, Severity
 
 _FRAME_TO_LINE_END = bytes.maketrans(b"\x0b\x1c", b"\r\r")
@@ -21,6 +23,8 @@ _MESSAGE_START = re.compile(
 """Files that were joined have the byte order mark of each in their middle, and buffers their filling."""
 _OVERLAP = 256
 """A start may lie across two chunks; so much of what was searched is searched again."""
+_OPENING = 1 + WINDOW
+"""Bytes that tell in what characters a file is written, and whether it begins with a frame."""
 _BLANK = b"\r\n \t\f\0\x02\x03\x04\x1a"
 _MARK = b"\xef\xbb\xbf"
 
@@ -72,8 +76,11 @@ def _raw_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
     first = b""
     for chunk in chunks:
         first += chunk
-        if len(first) >= 8:
+        if len(first) >= _OPENING:
             break
+    if first[:1] == b"\x0b" and width(first[1:])[1] > 1:
+        yield from _framed_wide_pieces(_chain(first, chunks), limit)
+        return
     mark, codec = byte_order_mark(first)
     wide = codec if mark and codec != "utf-8" else wide_without_mark(first)
     if wide:
@@ -85,6 +92,24 @@ def _raw_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
 def _chain(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
     yield first
     yield from rest
+
+
+def _framed_wide_pieces(chunks: Iterator[bytes], limit: int) -> Iterator[Piece]:
+    """MLLP frames in UTF-16 or UTF-32: framing bytes stand in their characters too, so that the frames come first."""
+    reader = FrameReader(max_frame_bytes=limit, lenient=True)
+    for chunk in chunks:
+        reader.feed(chunk)
+        yield from _of_frames(reader, limit)
+    reader.eof()
+    yield from _of_frames(reader, limit)
+
+
+def _of_frames(reader: FrameReader, limit: int) -> Iterator[Piece]:
+    for event in iter(reader.next_event, None):
+        if isinstance(event, Broken):
+            yield Piece(event.payload, left_out=event.seen - len(event.payload))
+        elif isinstance(event, Frame):
+            yield from _raw_pieces(iter([event.payload]), limit)
 
 
 def _wide_pieces(content: bytes, codec: str, mark: bytes, limit: int) -> Iterator[Piece]:

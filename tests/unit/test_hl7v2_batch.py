@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.hl7v2.batch import split
+from engine.hl7v2 import er7
+from engine.hl7v2.batch import split, split_stream
 
 
 def msg(n: int) -> bytes:
@@ -107,3 +108,13 @@ def test_a_file_trailer_is_checked_without_its_header():
 def test_form_feeds_part_messages():
     """Exports that were meant for a printer have a form feed between messages."""
     assert numbers(msg(1) + b"\r\x0c" + msg(2)) == [1, 2]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_frames_in_wide_characters_inside_a_file_keep_their_bytes(codec):
+    """U+0D1C is 1C 0D in UTF-16: not a byte of a message changes, and none is taken for its neighbour's."""
+    messages = [f"MSH|^~\\&|A\rPID|{n}||\u0d1c\u0d15\u0b1c\r".encode(codec) for n in range(3)]
+    content = b"".join(b"\x0b" + message + b"\x1c\r" for message in messages)
+    pieces = [piece.payload for piece in split_stream([content[:5], content[5:40], content[40:]])]
+    assert [er7.read(p).get("PID-3") for p in pieces] == ["\u0d1c\u0d15\u0b1c"] * 3
+    assert [er7.read(p).get("PID-1") for p in pieces] == ["0", "1", "2"]
