@@ -351,8 +351,15 @@ def frame(payload: bytes) -> bytes:
     """``<SB> payload <EB><CR>``.
 
     Raises:
-        FramingError: the payload holds bytes that the receiver would take for the end or the start of a frame.
+        FramingError: the payload holds bytes that the receiver would take for the end or the start of a frame, or it
+            is in UTF-16 or UTF-32 and nothing but a last segment's end could tell where it ends.
     """
+    lead, unit = width(payload)
+    if unit > 1 and ((len(payload) - lead) % unit or payload[-unit:] not in LINE_ENDS[unit]):
+        raise FramingError(
+            "The message is in UTF-16 or UTF-32 and does not end with a segment's end",
+            action="End its last segment by a carriage return, or send it in UTF-8, as MLLP has it.",
+        )
     controls = _CONTROL.finditer(payload) if b"\x0b" in payload or b"\x1c" in payload else ()
     for control in controls:
         at = control.start()

@@ -298,3 +298,12 @@ def test_a_wide_message_that_is_too_large_ends_where_it_ends():
             reader.feed(wire[i : i + size])
             found += drain(reader)
         assert found == [Broken(payload[:20], Reason.TOO_LARGE, len(payload)), Frame(MESSAGE)]
+
+
+def test_a_wide_message_is_sent_only_if_its_end_can_be_told():
+    """Behind a segment's end no character is mistaken for the frame's."""
+    text = "MSH|^~\\&|A\rPID|1"
+    with pytest.raises(FramingError, match="segment's end"):
+        frame(text.encode("utf-16-le"))
+    whole = f"{text}\r".encode("utf-16-le")
+    assert events_of(frame(whole), whole=False) == [Frame(whole)]
