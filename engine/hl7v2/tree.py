@@ -194,6 +194,10 @@ class Segment:
                 others.append(number)
         return count, others
 
+    def is_parsed(self, number: int) -> bool:
+        """Whether :meth:`repetitions` was asked for a field, so that its leaves tell what was used of them."""
+        return self._nodes is not None and number in self._nodes
+
     def marked_leaves(self, number: int, used: int) -> list[Leaf]:
         """The leaves of a field that a mark told of. From now on each tells for itself whether it is used."""
         valued_leaves = [leaf for leaf in leaves(self.repetitions(number)) if leaf is not EMPTY]

@@ -387,6 +387,11 @@ def _report(run: Run) -> tuple[tuple[Unmapped, ...], tuple[str, ...], int]:
         settled, others = segment.unsettled()
         count += settled
         for number in others:
+            if segment.fields[number].isalnum() and not segment.is_parsed(number):
+                # One value that nobody asked for, such as a set id.
+                count += 1
+                unmapped.append(Unmapped(f"{segment.location}-{number}", _reason(run, segment, number)))
+                continue
             used = _all_used(segment.repetitions(number))
             if used is not None:
                 count += used
@@ -420,8 +425,8 @@ def _all_used(nodes: Iterable[Node]) -> int | None:
     return count
 
 
-def _reason(run: Run, segment: Segment, number: int, leaf: Leaf) -> str:
-    known = run.reasons.get(leaf)
+def _reason(run: Run, segment: Segment, number: int, leaf: Leaf | None = None) -> str:
+    known = run.reasons.get(leaf) if leaf is not None else None
     if known:
         return known
     if number in run.mapper.acts_off.get(segment.id, ()):
