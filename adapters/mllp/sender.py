@@ -11,7 +11,7 @@ from typing import Self
 from adapters.mllp.errors import ConnectError
 from adapters.mllp.link import Link
 from adapters.mllp.peek import Ack, read_sent
-from engine.hl7v2.mllp import frame
+from engine.hl7v2.mllp import ended, frame
 from engine.settings import Mllp
 
 _STATS = ("connects", "connect_failures", "links_lost", "sent", "acks", "timeouts", "strays", "commits")
@@ -69,7 +69,7 @@ class MllpSender:
             AckTimeoutError, LinkLostError: sent, but not acknowledged. The connection is reopened before
                 anything else is sent.
         """
-        wire = frame(payload)
+        wire = frame(ended(payload))
         sent = read_sent(payload)
         async with self._turn:
             link = await self._link_with_room(sent.control_id)

@@ -347,6 +347,18 @@ def _run_of_sb_ends(data: bytearray, at: int) -> int:
     return run.end()
 
 
+def ended(payload: bytes) -> bytes:
+    """The payload with the end of its last segment where a frame needs it: files and queues often leave it out.
+
+    HL7 v2 ends every segment by a CR (v2.5.1 §2.5.1); only a payload in UTF-16 or UTF-32 can't be framed without.
+    """
+    lead, unit = width(payload)
+    if unit == 1 or (len(payload) - lead) % unit or payload[-unit:] in LINE_ENDS[unit]:
+        return payload
+    big = payload[lead] in {0x00, 0xFE}  # of the M of MSH, or of the byte order mark
+    return payload + "\r".encode(f"utf-{8 * unit}-{'be' if big else 'le'}")
+
+
 def frame(payload: bytes) -> bytes:
     """``<SB> payload <EB><CR>``.
 

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.errors import FramingError, TooLargeError
-from engine.hl7v2.mllp import Broken, Commit, Frame, FrameReader, Reason, explain, frame
+from engine.hl7v2.mllp import Broken, Commit, Frame, FrameReader, Reason, ended, explain, frame
 
 MESSAGE = b"MSH|^~\\&|LAB|SGH\rPID|1\r"
 OTHER = b"MSH|^~\\&|ADT|SGH\rPID|2\r"
@@ -307,3 +307,18 @@ def test_a_wide_message_is_sent_only_if_its_end_can_be_told():
         frame(text.encode("utf-16-le"))
     whole = f"{text}\r".encode("utf-16-le")
     assert events_of(frame(whole), whole=False) == [Frame(whole)]
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("mark", [True, False])
+def test_what_lacks_its_last_end_is_given_it_to_be_sent(codec, mark):
+    """Messages split out of a file have no last CR; the same characters go out, and the end that HL7 wants."""
+    text = ("\ufeff" if mark else "") + "MSH|^~\\&|A|B|C|D|20260105||ADT^A01|1|P|2.5.1\rPID|1||ഽ"
+    whole = ended(text.encode(codec))
+    assert whole.decode(codec) == text + "\r"
+    assert ended(whole) == whole
+    assert frame(whole).startswith(b"\x0b")
+
+
+def test_a_message_of_single_bytes_goes_out_as_it_is():
+    assert ended(b"MSH|^~\\&|A") == b"MSH|^~\\&|A"
