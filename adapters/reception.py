@@ -11,9 +11,11 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import zip_longest
 
 import structlog
 
+from adapters.mllp.receiver import Reply
 from engine.drift.telemetry import EdgeTelemetry
 from engine.errors import PublishError, ReadError, WardstreamError
 from engine.hl7v2.ack import Header, acknowledge, read_header
@@ -38,21 +40,24 @@ class Reception:
         self._clock = clock
         self._feed = feed
         self._order = KeyedOrder()
+        self._both = intake.profile(feed).acknowledgements == "both"
         self._telemetry = EdgeTelemetry(drift, feed)
 
-    async def receive(self, payload: bytes, *, peer: str, connection: str) -> bytes | None:  # noqa: ARG002
-        """Make every message of a frame safe. A batch gets one acknowledgement a message, in order."""
+    async def receive(self, payload: bytes, *, peer: str, connection: str) -> Reply:  # noqa: ARG002
+        """Make every message of a frame safe. A batch gets one acknowledgement a message, in order.
+
+        Application acknowledgements behind accept acknowledgements (``acknowledgements: both``) are a frame of their own.
+        """
         arrivals = list(self._intake.hl7v2(payload, self._feed))
         answers = await asyncio.gather(*(self._one(a, n, peer) for n, a in enumerate(arrivals)))
-        wanted = [a for a in answers if a is not None]
-        return b"".join(wanted) if wanted else None
+        return _reply(answers)
 
-    async def receive_broken(self, payload: bytes, *, peer: str, reason: Reason) -> bytes | None:
+    async def receive_broken(self, payload: bytes, *, peer: str, reason: Reason) -> Reply:
         """Keep what is no frame as a dead letter, and refuse it."""
         # The head of an oversize frame still holds the MSH, so that the refusal can name the message.
-        return await self._refuse(payload, explain(reason), read_header(payload), peer)
+        return _reply([await self._refuse(payload, explain(reason), read_header(payload), peer)])
 
-    async def _one(self, arrival: Arrival, index: int, peer: str) -> bytes | None:
+    async def _one(self, arrival: Arrival, index: int, peer: str) -> tuple[bytes, ...]:
         if arrival.refusal is not None:
             return await self._refuse(arrival.payload, arrival.refusal, arrival.header, peer)
         envelope = Envelope(
@@ -78,7 +83,7 @@ class Reception:
 
     async def _refuse(
         self, payload: bytes, error: WardstreamError, header: Header | None, peer: str
-    ) -> bytes | None:
+    ) -> tuple[bytes, ...]:
         """AR once the dead letter is safe; AE when even that could not be kept."""
         headers = {
             "feed": self._feed,
@@ -97,17 +102,28 @@ class Reception:
 
     def _answer(
         self, header: Header | None, code: str, error: WardstreamError | None, kind: str
-    ) -> bytes | None:
+    ) -> tuple[bytes, ...]:
         text = f"{error.message}. {error.action}" if error is not None else ""
-        return acknowledge(
-            header,
-            code,
-            control_id=uuid.uuid4().hex[:20],
-            at=self._clock.now(),
-            text=text,
-            location=error.location if isinstance(error, ReadError) else "",
-            kind=kind,
-        )
+        made = [
+            acknowledge(
+                header,
+                code,
+                control_id=uuid.uuid4().hex[:20],
+                at=self._clock.now(),
+                text=text,
+                location=error.location if isinstance(error, ReadError) else "",
+                kind=kind,
+                msa1=msa1,
+            )
+            for msa1 in (header.answers(code, both=self._both) if header is not None else (code,))
+        ]
+        return tuple(answer for answer in made if answer is not None)
+
+
+def _reply(answers: list[tuple[bytes, ...]]) -> Reply:
+    """The answers to the messages of one frame: in one frame, and what follows them in another."""
+    frames = [b"".join(of_kind) for of_kind in zip_longest(*answers, fillvalue=b"")]
+    return tuple(frames) if len(frames) > 1 else next(iter(frames), None)
 
 
 class KeyedOrder:

@@ -62,6 +62,11 @@ class FeedProfile(Section):
         description="update events: merge patches what was sent and nulled, snapshot replaces the resource, "
         "auto patches where the message holds an explicit null",
     )
+    acknowledgements: Literal["one", "both"] = Field(
+        "one",
+        description="where MSH-15 and MSH-16 both want an acknowledgement: the accept acknowledgement alone, or behind it "
+        "the application acknowledgement too, in a frame of its own; only for senders that do not take it for another's",
+    )
     authorities: Names = Field(
         default_factory=dict, description="assigning authority -> identifier.system, over authorities.csv"
     )

@@ -57,6 +57,10 @@ class Intake:
         self._naming_of = naming_of
         self._profile_of = profile_of
 
+    def profile(self, feed: str) -> FeedProfile:
+        """What is known of a feed."""
+        return self._profile_of(feed)
+
     def hl7v2(self, content: bytes, feed: str) -> Iterator[Arrival]:
         """Messages of a frame or file, in order; at least one."""
         for piece in split(content):

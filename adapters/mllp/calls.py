@@ -10,14 +10,14 @@ from pathlib import PurePath
 
 import structlog
 
-from adapters.mllp.receiver import End, Receiver
+from adapters.mllp.receiver import End, Receiver, Reply
 from engine.errors import WardstreamError
 from engine.hl7v2.mllp import Broken, Frame
 from engine.settings import Mllp
 
 _log = structlog.get_logger("wardstream.mllp")
 
-Answer = bytes | None | End
+Answer = Reply | End
 """What to send; None when the sender wants to hear nothing; or why there is no answer."""
 
 

@@ -203,19 +203,19 @@ class Connection:
                 self._hang_up(answer)
             if self._mute:
                 self._tally("not_answered")
-            elif isinstance(answer, bytes):
-                await self._send(answer)
+            elif answer is not None and not isinstance(answer, End):
+                await self._send((answer,) if isinstance(answer, bytes) else answer)
             self._calls.finished()
             self._stats["under_way"] -= 1
             self._quiet_since = self._loop.time()
             self._account()
 
-    async def _send(self, answer: bytes) -> None:
-        """Write one answer and have the client read it, more or less: the buffers have room again."""
+    async def _send(self, answers: tuple[bytes, ...]) -> None:
+        """Write the answer to one frame, which may be several frames, and have the client read it, more or less: the buffers have room again."""
         limit = asyncio.timeout(self._settings.write_timeout)
         try:
             async with limit:
-                self._writer.write(frame(answer))
+                self._writer.write(b"".join(map(frame, answers)))
                 await self._writer.drain()
             self._tally("answers")
             return

@@ -8,6 +8,9 @@ from typing import Protocol
 
 from engine.hl7v2.mllp import Reason
 
+Reply = bytes | tuple[bytes, ...] | None
+"""An acknowledgement without framing; several, each to go into a frame of its own; or none."""
+
 
 class Receiver(Protocol):
     """Takes what arrives and says what to answer.
@@ -21,7 +24,7 @@ class Receiver(Protocol):
     gets the connection closed without an answer, so that the sender still owns the message.
     """
 
-    async def receive(self, payload: bytes, *, peer: str, connection: str) -> bytes | None:
+    async def receive(self, payload: bytes, *, peer: str, connection: str) -> Reply:
         """Make one message safe, or refuse it, and return the acknowledgement, without framing.
 
         Args:
@@ -30,7 +33,7 @@ class Receiver(Protocol):
             connection: our number of the connection, unique while the process lives.
         """
 
-    async def receive_broken(self, payload: bytes, *, peer: str, reason: Reason) -> bytes | None:
+    async def receive_broken(self, payload: bytes, *, peer: str, reason: Reason) -> Reply:
         """Keep a piece of the stream that is no frame, and return what to answer, if anything.
 
         The answer is sent only where the sender can't take it for that to another message: not for a piece

@@ -2,9 +2,9 @@
 
 Original mode answers AA, AE or AR in MSA-1. Enhanced mode (MSH-15 or MSH-16 valued) parts the accept
 acknowledgement (CA, CE, CR; MSH-15 says when it is wanted) from the application acknowledgement (AA, AE, AR;
-MSH-16). A message gets one answer, and it always means the same: that the message is safe in the log, or not.
-It is the accept acknowledgement where MSH-15 wants one; where it doesn't and MSH-16 does, it is the other, for
-such a sender ("ER" and "AL" is common) waits for it.
+MSH-16). Both mean the same here: that the message is safe in the log, or not. A message gets one answer: the accept
+acknowledgement where MSH-15 wants one; where it doesn't and MSH-16 does, the other, for such a sender ("ER" and "AL"
+is common) waits for it. A feed that takes two gets the application acknowledgement behind it as a message of its own.
 """
 
 from __future__ import annotations
@@ -76,6 +76,19 @@ class Header:
         # Enhanced mode that leaves MSH-15 empty does not say that it wants no answer.
         return None if accept else _ENHANCED[code]
 
+    def answers(self, code: str, *, both: bool) -> tuple[str, ...]:
+        """As :meth:`answer`; with ``both``, where an accept acknowledgement is the answer, also the application
+        acknowledgement that MSH-16 asks for (HL7 v2.5.1 §2.9.3).
+        """
+        first = self.answer(code)
+        if first is None:
+            return ()
+        application = self.segment.text(16).strip().upper()
+        more = (
+            both and first != code and application != "" and code in _WANTED.get(application, _WANTED["AL"])
+        )
+        return (first, code) if more else (first,)
+
 
 def read_header(payload: bytes) -> Header | None:
     """The MSH of a message as far as its bytes allow; None when there is none to answer to."""
@@ -123,6 +136,7 @@ def acknowledge(
     text: str = "",
     location: str = "",
     kind: str = "ok",
+    msa1: str = "",
 ) -> bytes | None:
     """One ACK message, in the delimiters, version and order of the sender; None when none is wanted.
 
@@ -134,10 +148,11 @@ def acknowledge(
         text: reason, free of patient data.
         location: ``SEG[n]-f`` of the fault.
         kind: key of the table 0357 codes: ok, structure, type or internal.
+        msa1: MSA-1 as it is to stand; "" for what the header asks for.
     """
     if header is None:
         header = Header(Delimiters(), Segment("MSH|^~\\&|||||||ACK|||2.5.1", Delimiters()), "")
-    answer = header.answer(code)
+    answer = msa1 or header.answer(code)
     if answer is None:
         return None
     d, msh = header.delimiters, header.segment

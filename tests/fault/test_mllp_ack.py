@@ -10,7 +10,9 @@ from adapters.composition import make_intake
 from adapters.mllp.sender import MllpSender
 from adapters.reception import Reception
 from engine.errors import PublishError
+from engine.feeds import FeedProfile
 from engine.hl7v2.mllp import FrameReader
+from engine.intake import Intake
 from engine.settings import Settings
 
 
@@ -138,4 +140,52 @@ async def test_a_message_that_wants_errors_alone_is_sent_without_a_time_out(inta
         assert (await sender.send(text)).code == ""
         log.away = True
         assert (await sender.send(text)).code == "CE"
+        assert sender.stats["connects"] == 1
+
+
+async def test_a_feed_that_takes_both_gets_the_application_acknowledgement_behind_the_other(intake):
+    """MSH-15 and MSH-16 AL: CA at once and AA in a frame of its own, each with its own MSH-10 (HL7 v2.5.1 §2.9.3)."""
+    log = Log()
+    both = Intake(intake._naming_of, lambda _feed: FeedProfile(acknowledgements="both"))
+    receiver = Reception(both, log, Clock(), "emr", Settings().drift)
+    asked = [("AL", "AL"), ("AL", "ER"), ("", ""), ("ER", "AL"), ("NE", "NE"), ("AL", "AL")]
+    for away, expected in (
+        (False, ["CA N0", "AA N0", "CA N1", "AA N2", "AA N3", "CA N5", "AA N5"]),
+        (True, ["CE N0", "AE N0", "CE N1", "AE N1", "AE N2", "CE N3", "AE N3", "CE N5", "AE N5"]),
+    ):
+        log.away = away
+        async with serving(receiver) as server, connected(server) as client:
+            for n, (accept, application) in enumerate(asked):
+                text = ADT.format(
+                    number=f"N{n}", version="2.5.1", accept=accept, application=application, rest=""
+                )
+                await client.send(frame(text.encode()))
+            answers = [a.decode() for a in await read_all(client)]
+        msa = [a.split("\rMSA|")[1].rstrip("\r").split("|")[:2] for a in answers]
+        assert [" ".join(fields) for fields in msa] == expected
+        own = [a.split("|")[9] for a in answers]
+        assert len(set(own)) == len(own)
+
+
+async def test_a_batch_gets_its_application_acknowledgements_together(intake):
+    both = Intake(intake._naming_of, lambda _feed: FeedProfile(acknowledgements="both"))
+    receiver = Reception(both, Log(), Clock(), "emr", Settings().drift)
+    texts = [
+        ADT.format(number=f"N{n}", version="2.5.1", accept="AL", application="AL", rest="") for n in (0, 1)
+    ]
+    async with serving(receiver) as server, connected(server) as client:
+        await client.send(frame("".join(texts).encode()))
+        accept, application = [a.decode() for a in await read_all(client)]
+    assert accept.count("MSA|CA|") == application.count("MSA|AA|") == 2
+
+
+async def test_our_own_sender_gives_no_second_acknowledgement_to_another_message(intake):
+    """The application acknowledgement that comes behind is told as a stray, and the next message gets its own."""
+    both = Intake(intake._naming_of, lambda _feed: FeedProfile(acknowledgements="both"))
+    receiver = Reception(both, Log(), Clock(), "emr", Settings().drift)
+    async with serving(receiver) as server, MllpSender("127.0.0.1", server.port, settings=limits()) as sender:
+        for n in range(5):
+            text = ADT.format(number=f"N{n}", version="2.5.1", accept="AL", application="AL", rest="")
+            ack = await sender.send(text.encode())
+            assert (ack.code, ack.control_id) == ("CA", f"N{n}")
         assert sender.stats["connects"] == 1
