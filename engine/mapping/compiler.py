@@ -57,8 +57,6 @@ _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "decimal": (r"-?\d+(\.\d+)?", Decimal),
 }
 """Fixed values that are no text in JSON: how they are written, and what reads them."""
-MAX_ANSWERS = 4096
-"""Texts of a field whose answers a table remembers."""
 MAX_SHAPES = 512
 """Shapes of a segment or component list that a table remembers; feeds send a handful, an attacker any number."""
 _CORRECT_ID = "Ask the sender to send a valid one, or map the authority."
@@ -223,14 +221,14 @@ class Plan:
 
     Attributes:
         rules: those rows, in order.
-        own: what the conditions of the rows ask of one field of the segment: the field, its questions, and the answers
-            by the text of the field and the context of the run (:meth:`engine.mapping.memory.Memory.context`).
+        own: what the conditions of the rows ask of one field of the segment: the field and its questions. Their answers
+            are remembered by the text of the field (:attr:`engine.mapping.memory.Memory.answers`).
         others: what they ask of more than one field, or of other segments. Each thing is asked once.
         decided: the rows whose conditions hold, by the answers.
     """
 
     rules: list[Rule]
-    own: list[tuple[int, list[Question], dict[tuple[str, int], object]]]
+    own: list[tuple[int, list[Question]]]
     others: list[Question]
     decided: dict[tuple[object, ...], list[Rule]] = field(default_factory=dict)
 
@@ -246,19 +244,18 @@ class Plan:
         for atoms in asked.values():
             by_field.setdefault(atoms[0].field, []).append(question(atoms))
         others = by_field.pop(0, [])
-        return cls(rules, [(number, asks, {}) for number, asks in by_field.items()], others)
+        return cls(rules, list(by_field.items()), others)
 
     def chosen(self, segment: Segment, run: Run) -> list[Rule]:
         """The rows to run on a segment."""
-        fields, context = segment.fields, run.context
+        fields, context, answers = segment.fields, run.context, run.memory.answers
         said: list[object] = []
-        for number, asks, answers in self.own:
-            key = (fields[number], context)
+        for number, asks in self.own:
+            key = (self, number, fields[number], context)
             told = answers.get(key)
             if told is None:
-                if len(answers) >= MAX_ANSWERS:
-                    answers.clear()
-                told = answers[key] = tuple([ask(EMPTY, segment, run) for ask in asks])
+                told = tuple([ask(EMPTY, segment, run) for ask in asks])
+                run.memory.keep_answers(key, told)
             said.append(told)
         for ask in self.others:
             said.append(ask(EMPTY, segment, run))  # noqa: PERF401 - three of four plans have none

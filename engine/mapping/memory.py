@@ -29,13 +29,15 @@ from engine.mapping.shapes import Shape, passed_on, shape_of, token
 from engine.settings import Mapping as Limits
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import Rule
+    from engine.mapping.compiler import Plan, Rule
 
 Json = dict[str, Any]
 Form = str | tuple[str | None, ...]
 """The text of a repetition, or its components with None for each hole."""
 Key = tuple["Rule", Form, int]
 """Row, form and context."""
+Asked = tuple["Plan", int, str, int]
+"""Whose conditions ask, the field, its text and the context."""
 _TRIES = 512
 """A row that was asked so often and knew the answer in less than two of three cases is left alone for a while."""
 _REST = 4096
@@ -87,6 +89,8 @@ class Memory:
         self.recent: dict[Key, Known | _Once | None] = {}
         """What is known: by row, form and :meth:`context`. None: nothing can be remembered of it."""
         self._old: dict[Key, Known | _Once | None] = {}
+        self.answers: dict[Asked, tuple[object, ...]] = {}
+        """What conditions asked of the texts of fields."""
         self._contexts: dict[tuple[object, ...], int] = {}
         self._count = 0
 
@@ -101,6 +105,14 @@ class Memory:
             self._count += 1
             found = self._contexts[key] = self._count
         return found
+
+    def keep_answers(self, key: Asked, answers: tuple[object, ...]) -> None:
+        """Remember what was said of a text; of a long one, that does not come again, nothing."""
+        if len(key[2]) > self._longest:
+            return
+        if len(self.answers) >= self._limit:
+            self.answers.clear()
+        self.answers[key] = answers
 
     def apply(self, rule: Rule, segment: Segment, run: Run, root: Json, items: Items) -> int | None:
         """Do what the row does with the field; None when it must be done by the row itself.
@@ -175,7 +187,9 @@ class Memory:
 
     def _met(self, key: Key, text: str) -> Known | _Once | None:
         """What the older half knows. What nothing is known of may be the only one of its kind: it is watched when it comes again."""
-        found = self._old.get(key, _ONCE) if len(text) <= self._longest else None
+        if len(text) > self._longest:
+            return None
+        found = self._old.get(key, _ONCE)
         if len(self.recent) >= self._limit:
             self._old = dict(self.recent)
             self.recent.clear()

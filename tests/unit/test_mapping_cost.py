@@ -94,3 +94,16 @@ def test_what_is_remembered_is_bounded(monkeypatch):
         assert len(memory.recent) <= 64
         assert len(memory._old) <= 64
         assert len(memory._contexts) <= 64
+        assert len(memory.answers) <= 64
+
+
+def test_long_texts_are_not_kept():
+    """A report of a megabyte in OBX-5 must not stay in memory once its message is done."""
+    pipeline = make_pipeline(Settings())
+    memory = pipeline._mapper.memory
+    report = "x" * 1_000_000
+    for seed in range(3):
+        make(pipeline, adt_a01(seed) + f"OBX|9|TX|1^Report^L||{report}{seed}||||||F\r".encode())
+    kept = [key[2] for key in memory.answers] + [str(key[1]) for key in (*memory.recent, *memory._old)]
+    assert kept
+    assert max(map(len, kept)) < 2_000
