@@ -33,6 +33,8 @@ _COMING_AGAIN = frozenset(
 )
 _KNOWN_CONTENTS = 4096
 """Valid objects remembered of each such type; then it begins anew."""
+_LONGEST_CONTENT = 1024
+"""Bytes of the longest; what is longer does not come again."""
 _NO_REFERENCES = 1
 """The version of marshal that writes equal values as equal bytes."""
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
@@ -87,9 +89,10 @@ def _remembering(test: Test) -> Test:
             return True
         if not test(value):
             return False
-        if len(valid) >= _KNOWN_CONTENTS:
-            valid.clear()
-        valid.add(content)
+        if len(content) <= _LONGEST_CONTENT:
+            if len(valid) >= _KNOWN_CONTENTS:
+                valid.clear()
+            valid.add(content)
         return True
 
     return known
