@@ -114,11 +114,10 @@ class Rule:
     misses: int = 0
     rested: int = 0
     step: Step = dataclasses.field(init=False)
-    """Does what the row does with a segment; see :mod:`engine.mapping.steps`."""
+    """Does what a row of a segment table does with a segment; made when all tables are there."""
 
     def __post_init__(self) -> None:
         self.thaw = frozen(self.fixed)
-        self.step = step_of(self)
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int

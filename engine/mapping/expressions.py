@@ -167,6 +167,7 @@ def question(atoms: Sequence[Atom]) -> Callable[[Node, Segment, Run], object]:
     return ask
 
 
+@cache
 def asked_of(source: str) -> tuple[tuple[int, ...] | None, ...]:
     """What a condition of a data type table asks more of than whether it holds anything: parts of the type.
 

@@ -16,7 +16,7 @@ resource may be changed after it was placed, what is kept never is.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +55,6 @@ class Known:
         count: the number of leaves with a value.
         codes, unknown_codes: what was looked up.
         made: reference, content and a maker of the content of each resource that is referred to.
-        simple: the value is all there is to it.
     """
 
     make: Callable[[Sequence[str]], Any]
@@ -65,10 +64,6 @@ class Known:
     codes: tuple[tuple[str, str], ...]
     unknown_codes: tuple[tuple[str, str], ...]
     made: tuple[tuple[str, Json, Callable[[], Any]], ...]
-    simple: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "simple", not self.codes and not self.made)
 
 
 class _Once(Enum):

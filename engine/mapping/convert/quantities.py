@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from engine.fhir import schema
+from engine.fhir.invariants import UCUM
 from engine.hl7v2.tree import Node, Segment, child, leaves
 from engine.mapping.convert.primitives import NUMBER, to_decimal, value_text
 from engine.mapping.kinds import range_of
@@ -16,7 +17,6 @@ from engine.mapping.ucum import is_ucum, unit_meant
 if TYPE_CHECKING:
     from engine.mapping.run import Run
 
-UCUM = "http://unitsofmeasure.org"
 ABSENT_REASON = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _CURRENCIES = schema.resolve("Money.currency").codes or frozenset()
 _COMPARATORS = {"<": "<", "<=": "<=", "=<": "<=", ">": ">", ">=": ">=", "=>": ">="}
