@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from engine.nlp.phrases import Match, Tokens, tokens_of
+from engine.nlp.phrases import tokens_of
 from engine.nlp.sections import Section, section_at
 from engine.nlp.sentences import sentences_of
-from engine.nlp.triggers import Meaning, Reach, Trigger, trigger_table
+from engine.nlp.statements import KINDS, Statement
+from engine.nlp.triggers import Meaning
 from engine.records import Assertion, Label, Span
-
-_TRIGGERS = trigger_table()
 
 # What a section says of findings that no trigger speaks of.
 _PLANNED = dict.fromkeys((Label.TEST, Label.PROCEDURE), Assertion.HYPOTHETICAL)
@@ -45,36 +43,11 @@ _PRECEDENCE = (
     (Meaning.HISTORICAL, Assertion.HISTORICAL),
 )
 
-_NEAR_WORDS = 4  # "not in any acute distress"
-_NEXT_WORDS = 2  # the finding itself, or past one word
-_TOUCHING = re.compile(r"[ \t]?[(:\-–]?[ \t]?")
-# "fever -, cough (-)": a minus written after a finding, and nothing after the minus.
-_MINUS = re.compile(r"[ \t]?(?:\((?:[-–−]|neg|nil)\)|[-–−](?:ve\b)?(?=[ \t]*(?:[,;.)/]|[\r\n]|$)))")
-# "3-day history of cough" and "2/7 h/o fever" tell since when: it is now. (2/7 are days, 2/52 weeks, 2/12 months.)
-_SINCE_WHEN = re.compile(
-    r"(?:\d\s*/\s*(?:7|52|12|24)|(?:\d|\b(?:a|one|two|three|four|five|six|seven|few|several))[\s-]*"
-    r"(?:h(?:ou)?rs?|days?|d|w(?:ee)?ks?|m(?:on)?ths?|y(?:ea)?rs?)['’]?)[ \t-]*$",
-    re.IGNORECASE,
-)
-_HISTORY = frozenset(("history", "hx", "h"))
-_SINCE_CHARS = 20
-_MARKS = frozenset(",:;.()/")
 _BY_NAME = re.compile(
     r"(?:[-*•]\s*)?(?:the |this |our )?(?:patient|pt|(?:mr|mrs|ms|mdm|mdm\.|mr\.|mrs\.|ms\.)[ \t]+[A-Z]\w*)(?![\w'’])",
     re.IGNORECASE,
 )
 _BY_PRONOUN = re.compile(r"(?:[-*•]\s*)?(?:he|she)(?![\w'’])", re.IGNORECASE)
-
-# Findings of a kind: "no fever, CT brain normal" does not deny the CT.
-_KINDS: Mapping[Label, frozenset[Label]] = {
-    Label.PROBLEM: frozenset((Label.PROBLEM, Label.PROCEDURE)),
-    Label.PROCEDURE: frozenset((Label.PROBLEM, Label.PROCEDURE)),
-    Label.MEDICATION: frozenset((Label.MEDICATION,)),
-    Label.TEST: frozenset((Label.TEST,)),
-}
-_MARKERS = frozenset((Meaning.STOP, Meaning.VERB, Meaning.PATIENT, Meaning.NOTHING))
-_PAST_VERBS = frozenset((Meaning.FAMILY, Meaning.HYPOTHETICAL))  # "mother has", "if he has"
-_OF_ONE_KIND = frozenset((Meaning.NEGATED, Meaning.POSSIBLE, Meaning.HISTORICAL))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +83,22 @@ def contexts_of(
         about = about.then(text[body:end].lstrip(), section_at(sections, body))
         while last < len(spans) and spans[last].start < end:
             last += 1
-        if any(span.label in _KINDS for span in spans[first:last]):
-            statement = _Statement(tokens_of(text, start, end), spans[first:last])
+        if any(span.label in KINDS for span in spans[first:last]):
+            statement = Statement(tokens_of(text, start, end), spans[first:last])
             for at in range(first, last):
-                if spans[at].label in _KINDS:
+                if spans[at].label in KINDS:
                     section = "" if at in measured else section_at(sections, spans[at].start)
                     if section == "family-history" and about.of_patient:
                         section = ""
-                    contexts[at] = _settle(statement.meanings(spans[at]), spans[at].label, section)
+                    context = _settle(statement.meanings(spans[at]), spans[at].label, section)
+                    if (
+                        spans[at].label is Label.TEST
+                        and at in measured
+                        and context.assertion is Assertion.NEGATED
+                    ):
+                        # "COVID PCR: not detected": the result is denied, the test was done.
+                        context = replace(context, assertion=Assertion.PRESENT)
+                    contexts[at] = context
         first = last
     return contexts
 
@@ -155,6 +136,9 @@ def _statements(text: str, sections: Sequence[Section]) -> Iterator[tuple[int, i
 
 def _settle(meanings: Mapping[Meaning, str], label: Label, section: str) -> Context:
     """One context from all that reaches a finding."""
+    if label is Label.MEDICATION and {Meaning.HYPOTHETICAL, Meaning.HISTORICAL} <= meanings.keys():
+        # "Suggest withhold warfarin": what is planned is its end.
+        meanings = {meaning: kin for meaning, kin in meanings.items() if meaning is not Meaning.HYPOTHETICAL}
     said = next((assertion for meaning, assertion in _PRECEDENCE if meaning in meanings), None)
     implied = SECTION_MEANS.get(section, {}).get(label)
     allergy = Meaning.ALLERGY in meanings or section == "allergies"
@@ -164,165 +148,3 @@ def _settle(meanings: Mapping[Meaning, str], label: Label, section: str) -> Cont
         denied = said in {Assertion.NEGATED, Assertion.HYPOTHETICAL}
         return Context(said if said is not None and denied else Assertion.FAMILY, kin, allergy)
     return Context(said or implied or Assertion.PRESENT, "", allergy)
-
-
-class _Statement:
-    """One sentence: its words, the findings in it and how far each of its triggers reaches."""
-
-    def __init__(self, tokens: Tokens, spans: Sequence[Span]) -> None:
-        self._tokens = tokens
-        self._claims = [span for span in spans if span.label in _KINDS]
-        self._starts = [span.start for span in self._claims]
-        matches = [
-            match
-            for match in _TRIGGERS.find(tokens)
-            if not self._is_inside_finding(match) and not self._tells_since_when(match)
-        ]
-        self._hard_stops = [m.first for m in matches if _means(m, Meaning.STOP)]
-        self._stops = sorted([*self._hard_stops, *(m.first for m in matches if _means(m, Meaning.VERB))])
-        self._commas = [at for at, word in enumerate(tokens.words) if word == ","]
-        self._patients = [m.first for m in matches if _means(m, Meaning.PATIENT)]
-        self._reaches: dict[tuple[Meaning, frozenset[Label], str], list[tuple[int, int]]] = defaultdict(list)
-        for match in matches:
-            for trigger in match.value:
-                self._add(match, trigger)
-        for spans_of_one in self._reaches.values():
-            spans_of_one[:] = _merged(spans_of_one)
-
-    def meanings(self, span: Span) -> dict[Meaning, str]:
-        """What is said of ``span``; for FAMILY, of which relative."""
-        found: dict[Meaning, str] = {}
-        nearest = -1
-        for (meaning, labels, kin), reaches in self._reaches.items():
-            at = bisect_right(reaches, (span.start, len(self._tokens.text) + 1)) - 1
-            if at < 0 or reaches[at][1] <= span.start or (labels and span.label not in labels):
-                continue
-            if meaning is not Meaning.FAMILY:
-                found[meaning] = ""
-            elif reaches[at][0] > nearest and (kin or meaning not in found):
-                found[meaning] = kin
-                nearest = reaches[at][0] if kin else nearest
-        if span.label is Label.PROBLEM and _MINUS.match(self._tokens.text, span.end):
-            found[Meaning.NEGATED] = ""
-        return found
-
-    def _is_inside_finding(self, match: Match[tuple[Trigger, ...]]) -> bool:
-        """A trigger that is part of a finding ("gram negative sepsis") says nothing of it."""
-        start = self._tokens.starts[match.first]
-        at = bisect_right(self._starts, start) - 1
-        return at >= 0 and self._tokens.ends[match.last - 1] <= self._claims[at].end
-
-    def _tells_since_when(self, match: Match[tuple[Trigger, ...]]) -> bool:
-        """Whether a "history of" has a span of time before it."""
-        if not _means(match, Meaning.HISTORICAL) or self._tokens.words[match.first] not in _HISTORY:
-            return False
-        start = self._tokens.starts[match.first]
-        return _SINCE_WHEN.search(self._tokens.text[max(0, start - _SINCE_CHARS) : start]) is not None
-
-    def _add(self, match: Match[tuple[Trigger, ...]], trigger: Trigger) -> None:
-        start, end, nearest = self._reach(match, trigger)
-        labels = trigger.labels
-        if nearest is not None and trigger.meaning in _OF_ONE_KIND:
-            labels = (labels & _KINDS[nearest.label]) if labels else _KINDS[nearest.label]
-            if not labels:
-                return
-        if start < end:
-            self._reaches[trigger.meaning, labels, trigger.kin].append((start, end))
-
-    def _reach(self, match: Match[tuple[Trigger, ...]], trigger: Trigger) -> tuple[int, int, Span | None]:
-        """Offsets that a trigger reaches, and the finding in them that is nearest to it."""
-        if trigger.meaning in _MARKERS:
-            return 0, 0, None
-        reach = self._direction(match, trigger.reach)
-        before = self._before(match)
-        if reach is Reach.TOUCHING:
-            touching = before is not None and self._touches(before, match)
-            return (before.start, before.end, before) if before and touching else (0, 0, None)
-        if reach in {Reach.ITEM, Reach.LIST}:
-            start = self._start_of_clause(match, to_comma=reach is Reach.ITEM)
-            return start, self._tokens.starts[match.first], before
-        start = self._after(match)
-        end = self._end_of_clause(match, trigger, reach)
-        at = bisect_right(self._starts, start - 1)
-        after = self._claims[at] if at < len(self._claims) and self._claims[at].start < end else None
-        return start, end, after
-
-    def _direction(self, match: Match[tuple[Trigger, ...]], reach: Reach) -> Reach:
-        """Settles the reaches that look at what stands around them."""
-        tokens = self._tokens
-        if reach is Reach.EITHER:
-            goes_on = match.last < len(tokens.words) and tokens.words[match.last] not in _MARKS
-            gap = tokens.text[tokens.ends[match.last - 1] : tokens.starts[match.last]] if goes_on else ""
-            return Reach.CLAUSE if goes_on and gap.strip(" ") == "" and len(gap) < 2 else Reach.ITEM
-        if reach is Reach.AROUND:
-            before = self._before(match)
-            return Reach.ITEM if before is not None and self._touches(before, match) else Reach.CLAUSE
-        if reach is Reach.MARK:
-            at = tokens.starts[match.first]
-            written_after = (
-                at > 0 and not tokens.text[at - 1].isspace() and tokens.text[at - 1] not in "?(:,/"
-            )
-            return Reach.TOUCHING if written_after else Reach.NEAR
-        return reach
-
-    def _before(self, match: Match[tuple[Trigger, ...]]) -> Span | None:
-        at = bisect_right(self._starts, self._tokens.starts[match.first] - 1) - 1
-        return self._claims[at] if at >= 0 else None
-
-    def _after(self, match: Match[tuple[Trigger, ...]]) -> int:
-        """Where the reach of a trigger begins; a finding that shares a word with it is reached: "no acute MI"."""
-        end = self._tokens.ends[match.last - 1]
-        at = bisect_right(self._starts, end - 1) - 1
-        shares = (
-            at >= 0
-            and self._tokens.starts[match.first] <= self._claims[at].start
-            and end < self._claims[at].end
-        )
-        return self._claims[at].start if shares else end
-
-    def _touches(self, span: Span, match: Match[tuple[Trigger, ...]]) -> bool:
-        tokens = self._tokens
-        start = tokens.starts[match.first]
-        return span.end <= start and _TOUCHING.fullmatch(tokens.text, span.end, start) is not None
-
-    def _start_of_clause(self, match: Match[tuple[Trigger, ...]], *, to_comma: bool) -> int:
-        tokens = self._tokens
-        at = bisect_right(self._stops, match.first - 1) - 1
-        first = self._stops[at] if at >= 0 else 0
-        if to_comma:
-            comma = bisect_right(self._commas, match.first - 1) - 1
-            first = max(first, self._commas[comma] if comma >= 0 else 0)
-        return tokens.starts[first]
-
-    def _end_of_clause(self, match: Match[tuple[Trigger, ...]], trigger: Trigger, reach: Reach) -> int:
-        tokens = self._tokens
-        stops = self._hard_stops if trigger.meaning in _PAST_VERBS else self._stops
-        last = _next(stops, match.last, len(tokens.words))
-        if trigger.meaning is Meaning.FAMILY:
-            last = min(last, _next(self._patients, match.last, last))
-        if reach is not Reach.CLAUSE:
-            words = _NEAR_WORDS if reach is Reach.NEAR else _NEXT_WORDS
-            last = min(last, match.last + words)
-            marks = "," if reach is Reach.NEAR else _MARKS
-            last = next((at for at in range(match.last, last) if tokens.words[at] in marks), last)
-        return tokens.starts[last] if last < len(tokens.words) else len(tokens.text)
-
-
-def _means(match: Match[tuple[Trigger, ...]], meaning: Meaning) -> bool:
-    return any(trigger.meaning is meaning for trigger in match.value)
-
-
-def _next(marks: Sequence[int], at: int, otherwise: int) -> int:
-    index = bisect_right(marks, at - 1)
-    return marks[index] if index < len(marks) else otherwise
-
-
-def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The same stretches, sorted and without overlaps."""
-    out: list[tuple[int, int]] = []
-    for start, end in sorted(spans):
-        if out and start <= out[-1][1]:
-            out[-1] = (out[-1][0], max(end, out[-1][1]))
-        else:
-            out.append((start, end))
-    return out

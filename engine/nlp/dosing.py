@@ -45,14 +45,23 @@ _TIMES: dict[tuple[int, int, str, str, str], str] = {
     (1, 1, "mo", "MO", ""): "oncemonth|onceamonth|oncepermonth",
 }
 _MEALS = {"ac": "AC", "beforemeals": "AC", "beforemeal": "AC", "beforefood": "AC", "pc": "PC", "aftermeals": "PC",
-          "aftermeal": "PC", "afterfood": "PC", "withmeals": "C", "withmeal": "C", "withfood": "C"}  # fmt: skip
+          "aftermeal": "PC", "afterfood": "PC", "premeal": "AC", "premeals": "AC", "postmeal": "PC", "postmeals": "PC", "withmeals": "C", "withmeal": "C", "withfood": "C"}  # fmt: skip
+# "pre-breakfast": R4 EventTiming. C is a meal, CM, CD and CV are breakfast, lunch and dinner; A before, P after.
+_MEAL = re.compile(
+    r"\b(?P<when>pre|before|post|after|with)[ -]?(?P<meal>breakfast|lunch|dinner)\b", re.IGNORECASE
+)
+_MEAL_CODES = {"breakfast": "CM", "lunch": "CD", "dinner": "CV"}
+_DAYS = re.compile(r"\b(mon|tue|wed|thu|fri|sat|sun)(?:s|sday|nesday|rs|rsday|urday|day)?s?\b", re.IGNORECASE)
+_ON_A_DAY = re.compile(
+    r"\bon[ ](?=(?:mon|tue|wed|thu|fri|sat|sun|alternate|days?)\w*)", re.IGNORECASE
+)  # not "ON", at night
 _AS_NEEDED = frozenset(("prn", "asneeded", "whenrequired", "whennecessary", "sos"))
 
 _ROUTE = {form: route for route, forms in _ROUTES.items() for form in forms.split("|")}
 _TIME = {form: time for time, forms in _TIMES.items() for form in forms.split("|")}
 
 _DOSE = re.compile(
-    r"(?<![\w.,/])(?P<low>\d+(?:\.\d+)?)(?:\s?(?:-|–|to)\s?(?P<high>\d+(?:\.\d+)?))?[ -]?"
+    r"(?<![\w.,/])(?P<low>\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)(?:\s?(?:-|–|to)\s?(?P<high>\d+(?:\.\d+)?))?[ -]?"
     r"(?P<unit>mg|milligrams?|mcg|ug|µg|μg|micrograms?|gm?|grams?|mls?|cc|iu|units?|u|mmol|tab(?:let)?s?|cap(?:sule)?s?|puffs?|drops?"
     r"|sachets?|sprays?|patch(?:es)?|amp(?:oule)?s?|vials?)(?P<per>\s?(?:/|per)\s?\S+)?(?![\w/])",
     re.IGNORECASE,
@@ -67,6 +76,7 @@ _FOR = re.compile(
     re.IGNORECASE,
 )
 _STEPS = re.compile(r"[\s,;]*\b(?:and then|then|followed by)\b[\s,:]*", re.IGNORECASE)
+_SIDES = re.compile(r"[ \t]*(?:[,;+&]|\band\b)[ \t]*(?=\d)", re.IGNORECASE)
 _BOUNDS = {"7": "d", "52": "wk", "12": "mo", "day": "d", "week": "wk", "month": "mo"}
 _WORDS = re.compile(
     r"(?<!\w)(?:(?:in the|at|every other|every|once a|once per|twice a|twice per|thrice a|(?:three|four) times(?: a| per)?|before|after|with|as|when"
@@ -76,7 +86,19 @@ _WORDS = re.compile(
 
 
 def dosages_of(text: str) -> list[dict[str, Any]]:
-    """FHIR Dosages of a dosage as written: one, or in their sequence those of "30 mg OM x 5/7 then 20 mg OM x 1/52"."""
+    """FHIR Dosages of a dosage as written.
+
+    One; in their sequence those of "30 mg OM x 5/7 then 20 mg OM x 1/52"; or side by side those of
+    "20 units pre-breakfast, 14 units pre-dinner", where each has its own time.
+    """
+    sides = [side for side in _SIDES.split(text) if side]
+    if len(sides) > 1:
+        found = [dosage_of(side) for side in sides]
+        if all(
+            "doseAndRate" in one and {"when", "dayOfWeek"} & one.get("timing", {}).get("repeat", {}).keys()
+            for one in found
+        ):
+            return found
     steps = _STEPS.split(text)
     if len(steps) == 1 or not all(_DOSE.search(step) for step in steps):
         return [dosage_of(text)]
@@ -87,7 +109,7 @@ def dosage_of(text: str) -> dict[str, Any]:
     """FHIR Dosage (R4 §2.24.0.15) of a dosage as written."""
     plain = " ".join(text.replace("\u2009", " ").replace("\xa0", " ").split())
     found: dict[str, Any] = {"text": plain}
-    words = [re.sub(r"[.\s]", "", word).lower() for word in _WORDS.findall(plain)]
+    words = [re.sub(r"[.\s]", "", word).lower() for word in _WORDS.findall(_ON_A_DAY.sub("", plain))]
     timing = _timing(plain, words)
     if timing:
         found["timing"] = timing
@@ -111,7 +133,7 @@ def _dose(text: str) -> dict[str, Any]:
     unit = unit_of(match["unit"])
     if unit is None:
         return {}
-    low = quantity(Decimal(match["low"]), unit)
+    low = quantity(Decimal(match["low"].replace(",", "")), unit)
     if match["high"] is None:
         return {"doseQuantity": low}
     return {"doseRange": {"low": low, "high": quantity(Decimal(match["high"]), unit)}}
@@ -140,6 +162,16 @@ def _timing(text: str, words: list[str]) -> dict[str, Any]:
             if high:
                 repeat["periodMax"] = int(high)
             code = f"Q{low}H" if not high and low in {1, 2, 3, 4, 6, 8} else ""
+    one_dose = len(_DOSE.findall(text)) <= 1
+    when += [
+        {"pre": "A", "before": "A", "post": "P", "after": "P", "with": ""}[match["when"].lower()]
+        + _MEAL_CODES[match["meal"].lower()]
+        for match in _MEAL.finditer(text)
+        if one_dose
+    ]
+    days = list(dict.fromkeys(day.lower() for day in _DAYS.findall(text)))
+    if days and one_dose:
+        repeat["dayOfWeek"] = days
     if when:
         repeat["when"] = sorted(set(when))
     timing: dict[str, Any] = {"repeat": repeat} if repeat else {}

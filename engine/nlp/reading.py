@@ -12,12 +12,20 @@ from engine.nlp.assertion import Context, contexts_of
 from engine.nlp.language import ForeignText, foreign_text, language_issues
 from engine.nlp.relations import relations_of
 from engine.nlp.sections import Section, find_sections, section_at
-from engine.records import Assertion, Entity, Issue, ModelInfo, Note, Span
+from engine.records import Assertion, Entity, Issue, Label, ModelInfo, Note, Span
 
 # "HbA1c 7.4% (prev 8.1%)": the second value is of another day.
-_EARLIER = re.compile(r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from)[ :=]{0,3}$", re.IGNORECASE)
-# "Cr 180 -> 120": the first is what it was.
-_GOES_TO = re.compile(r"[^\S\n]{0,2}(?:-{1,2}>|=>|→)")
+_EARLIER = re.compile(
+    r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from)[ :=]{0,3}$|<-{1,2}[ ]?$|←[ ]?$", re.IGNORECASE
+)
+# "Cr 180 -> 120", "CRP fell from 186 to 24", "EF 35% in 2021": the first is what it was.
+_GOES_TO = re.compile(r"[^\S\n]{0,2}(?:-{1,2}>|=>|→|(?:in|on)[ ](?:[A-Z][a-z]{2,8}[ ])?(?:19|20)\d\d\b)")
+_FROM = re.compile(r"\bfrom[ ]$", re.IGNORECASE)
+# A reader may take the doubt into the finding: "TRO appendicitis".
+_DOUBT = re.compile(
+    r"(?:\?|(?:tro|r/o|rule out|to rule out|possible|probable|suspected|likely|query)\b)[ \t]*(?=\w)",
+    re.IGNORECASE,
+)
 _LOOK_BACK = 16  # characters
 
 
@@ -83,6 +91,7 @@ def read_note(
     for span in ordered:
         if not 0 <= span.start < span.end <= len(text):
             raise ValueError(f"span {span.start}-{span.end} is outside of a note of {len(text)} characters")
+    ordered = [_without_doubt(text, span) for span in ordered]
     sections = find_sections(text)
     related = relations_of(text, ordered)
     contexts = contexts_of(text, ordered, sections, measured=related.keys())
@@ -90,7 +99,12 @@ def read_note(
         for place, part in enumerate(parts):
             contexts[part] = contexts[whole]
             before = text[max(0, ordered[part].start - _LOOK_BACK) : ordered[part].start]
-            if (place > 0 and _EARLIER.search(before)) or _GOES_TO.match(text, ordered[part].end):
+            is_first_of_more = place == 0 and len(parts) > 1 and ordered[part].label is Label.TEST_VALUE
+            if (
+                (place > 0 and _EARLIER.search(before))
+                or (is_first_of_more and _FROM.search(before))
+                or _GOES_TO.match(text, ordered[part].end)
+            ):
                 contexts[part] = dataclasses.replace(contexts[part], assertion=Assertion.HISTORICAL)
     if foreign is None:
         foreign = foreign_text(text, languages)
@@ -117,6 +131,11 @@ def read_note(
         tuple(by[at] for at in order) if set(by) - set(models[:1]) else (),
         language,
     )
+
+
+def _without_doubt(text: str, span: Span) -> Span:
+    doubt = _DOUBT.match(text, span.start, span.end) if span.label is Label.PROBLEM else None
+    return span if doubt is None else dataclasses.replace(span, start=doubt.end())
 
 
 def read_spans(note: Note, spans: Sequence[Span]) -> tuple[Entity, ...]:

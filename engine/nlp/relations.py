@@ -19,6 +19,14 @@ BELONGS_TO = {Label.DOSAGE: Label.MEDICATION, Label.TEST_VALUE: Label.TEST}
 
 _LEADS = re.compile(r"\s?(?:of|of oral|of iv|x|to)?\s?", re.IGNORECASE)  # between "500 mg" and "paracetamol"
 _PARTS_TO = re.compile(r"[\s,;/()]*(?:and|then|or|followed by)?[\s,;/()]*", re.IGNORECASE)  # between parts
+# "Plt 98, Neut 88%": a word behind a comma and right before a value names another test, known or not.
+_OTHER_NAME = re.compile(r"[,;/:][ \t]*(?P<word>[A-Za-z][\w+-]*)(?:[ \t]+[A-Za-z]\w*)?[ \t]*[:=]?[ \t]*$")
+_NO_NAME = re.compile(
+    r"about|above|after|and|approximately|around|as|at|baseline|before|below|but|by|corrected|currently|day|decreased|down|dropped|fell|from|high"
+    r"|improved|improving|in|increased|initial|initially|is|last|later|latest|low|mildly|now|of|on|only|over|peak|peaked|prev|previous|previously"
+    r"|prior|raised|repeat|repeated|rising|rose|since|slightly|stable|still|the|then|to|today|trending|under|up|was|were|which|with|yesterday|ytd",
+    re.IGNORECASE,
+)
 _MAX_DISTANCE = 120  # characters from the end of a name to its part
 _MAX_LEAD = 40  # characters from a part to the name after it, when no name stands before
 
@@ -77,10 +85,17 @@ def _whole_of(
     if leads and not follows:
         return after
     if before is not None and span.start - spans[before].end <= _MAX_DISTANCE:
-        return before
+        last = spans[previous[0]].end if previous is not None and previous[1] == before else 0
+        gap = text[max(last, spans[before].end) : span.start]
+        return None if span.label is Label.TEST_VALUE and _names_another(gap) else before
     if before is None and after is not None and spans[after].start - span.end <= _MAX_LEAD:
         return after
     return None
+
+
+def _names_another(gap: str) -> bool:
+    match = _OTHER_NAME.search(gap)
+    return match is not None and _NO_NAME.fullmatch(match["word"]) is None
 
 
 def _is_adjacent(

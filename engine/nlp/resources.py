@@ -7,6 +7,7 @@ unknown. What a note supposes, plans or tells of others gives no resource of the
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 from engine.nlp.assertion import Context
 from engine.nlp.attribution import Attribution, clean
 from engine.nlp.dosing import dosages_of
-from engine.nlp.quantities import Unit, Value, interpretation, parse_value, quantity
+from engine.nlp.quantities import Unit, Value, interpretation, quantity
+from engine.nlp.series import values_of
 from engine.nlp.terminology import Terminology
 from engine.records import Assertion, Entity, Label
 
@@ -29,7 +31,14 @@ _ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _ABSENT_EXTENSION = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _ROLE = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
 
-_MAX_BETWEEN_PARTS = 6  # characters; more is another statement, or the medicine's name
+_MAX_BETWEEN_PARTS = 40  # characters; more is another statement
+# "UFEME: WBC 120": the codes of the tables are those of blood.
+_OTHER_SPECIMEN = re.compile(
+    r"\W*(?:\w+\W+){0,3}(?:ufeme|urine|urinalysis|u/a|csf|cerebrospinal|pleural|ascitic|ascites|peritoneal|synovial|stool|sputum"
+    r"|(?:drain|joint)[ ]fluid)\b",
+    re.IGNORECASE,
+)
+_LOOK_BACK = 160  # characters: a line of results
 BLOOD_PRESSURE = "85354-9"
 _PRESSURES = ("systolic blood pressure", "diastolic blood pressure")
 # R4 Observation.derivedFrom takes no other kind of source.
@@ -122,15 +131,21 @@ class Builder:
         self._add(found, context=self._by.encounter(), dateAsserted=self._by.written_at())
         found["derivedFrom"] = [self._by.document()]
         if dosages:
-            found["dosage"] = dosages_of(clean(self._wording(dosages)))
+            found["dosage"] = dosages_of(clean(self._wording(entity, dosages)))
         return found
 
-    def _wording(self, parts: Sequence[Entity]) -> str:
+    def _wording(self, entity: Entity, parts: Sequence[Entity]) -> str:
         """The parts as the note has them, with the few characters between them: "10 mg to 20 mg a day"."""
         text = self._by.note.text
         wording = parts[0].text
         for before, part in pairwise(parts):
-            near = part.start - before.end <= _MAX_BETWEEN_PARTS
+            between = text[before.end : part.start]
+            # The medicine's own name, or a line between them, is no part of the dosage.
+            near = (
+                len(between) <= _MAX_BETWEEN_PARTS
+                and not before.end <= entity.start < part.start
+                and "\n" not in between
+            )
             wording += text[before.end : part.end] if near else f" {part.text}"
         return wording
 
@@ -149,7 +164,7 @@ class Builder:
 
         Words such as "raised" beside a number are its interpretation, not a value of their own.
         """
-        parsed = [(value, parse_value(value.text)) for value in values]
+        parsed = values_of(self._by.note.text, values)
         numbers = [(value, found) for value, found in parsed if found.low is not None]
         words = [(value, found) for value, found in parsed if found.low is None]
         if not numbers:
@@ -252,8 +267,17 @@ class Builder:
 
     def _code(self, entity: Entity, unit: str = "") -> Json:
         codings = self._terms.codings(entity.label, entity.text, unit)
+        if entity.label is Label.TEST and codings and self._is_of_other_specimen(entity):
+            codings = ()
         found: Json = {"coding": [coding.as_json() for coding in codings]} if codings else {}
         return found | {"text": clean(entity.text)}
+
+    def _is_of_other_specimen(self, entity: Entity) -> bool:
+        """Whether the statement that a laboratory test stands in begins with urine or another fluid than blood."""
+        if self._terms.facts(entity.text).category != "laboratory":
+            return False
+        before = self._by.note.text[max(0, entity.start - _LOOK_BACK) : entity.start]
+        return _OTHER_SPECIMEN.match(re.split(r"[\r\n;]|[.](?=\s)", before)[-1]) is not None
 
     @staticmethod
     def _add(found: Json, **elements: Any) -> None:

@@ -6,9 +6,12 @@ feared, a dose without a medicine, a finding the reader is not sure of.
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from engine.fhir.bundle import transaction
@@ -22,6 +25,9 @@ from engine.records import Assertion, Entity, Label, ModelInfo
 Json = dict[str, Any]
 
 _MAX_EFFECT_DISTANCE = 60  # characters between a medicine and what it did: "penicillin (rash)"
+_AND = re.compile(
+    r"[ \t]*(?:,|/|\+|&|,?[ ](?:and|or))[ \t]*(?:[a-z]+[ ]){0,2}", re.IGNORECASE
+)  # between one effect and the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class Annotation:
     Attributes:
         bundle: the transaction; None when nothing was found that gives a resource.
         withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
-            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``blank`` (no words in the
+            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``heading`` (part of the name of a section), ``blank`` (no words in the
             span), ``repeated`` (a problem that the note has named before and meant in the same way); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
             they were no valid FHIR.
     """
@@ -91,7 +97,7 @@ class _Maker:
         self.withheld: Counter[str] = Counter()
         self._parts = {at for entity in reading.entities for at in entity.related}
         self._effects = _effects(reading)
-        self._explained = frozenset(self._effects.values())
+        self._explained = frozenset(chain.from_iterable(self._effects.values()))
         self._told: set[tuple[str, Assertion]] = set()
         self._make: dict[Label, Callable[[int, Entity], list[Json]]] = {
             Label.PROBLEM: self._problem,
@@ -109,10 +115,18 @@ class _Maker:
                     self.withheld["part-only"] += 1
             elif _is_blank(entity):
                 self.withheld["blank"] += 1
+            elif self._is_in_heading(entity):
+                self.withheld["heading"] += 1
             elif entity.score < self._min_score:
                 self.withheld["low-score"] += 1
             else:
                 yield from ((at, made) for made in make(at, entity))
+
+    def _is_in_heading(self, entity: Entity) -> bool:
+        """Whether it is part of the name of a section: "Medications on discharge"."""
+        sections = self._reading.sections
+        at = bisect_right(sections, entity.start, key=lambda section: section.start) - 1
+        return at >= 0 and bool(sections[at].name) and entity.start < sections[at].body
 
     def _problem(self, at: int, entity: Entity) -> list[Json]:
         context = self._reading.contexts[at]
@@ -135,8 +149,7 @@ class _Maker:
         if context.allergy:
             if entity.assertion is Assertion.HYPOTHETICAL:
                 return self._withhold("hypothetical")
-            effect = self._effects.get(at)
-            effects = [] if effect is None else [self._reading.entities[effect]]
+            effects = [self._reading.entities[effect] for effect in self._effects.get(at, ())]
             return [self._builder.allergy(entity, effects)]
         return [self._builder.medication(entity, self._sure_parts(entity))]
 
@@ -173,16 +186,22 @@ def _is_blank(entity: Entity) -> bool:
     return not clean(entity.text).strip()
 
 
-def _effects(reading: Reading) -> dict[int, int]:
-    """What an allergy did: index of a medicine, index of the problem right after it."""
-    found: dict[int, int] = {}
+def _effects(reading: Reading) -> dict[int, list[int]]:
+    """What an allergy did: index of a medicine, indexes of the problems that follow it: "amoxicillin (rash, angioedema)"."""
+    found: dict[int, list[int]] = {}
     last: int | None = None
+    end = 0
     for at, (entity, context) in enumerate(zip(reading.entities, reading.contexts, strict=True)):
         if entity.label is Label.MEDICATION:
             last = at if context.allergy and not context.kin else None
+            end = entity.end
         elif entity.label is Label.PROBLEM and context.allergy and last is not None and not _is_blank(entity):
-            near = entity.start - reading.entities[last].end <= _MAX_EFFECT_DISTANCE
+            between = reading.note.text[end : entity.start]
+            first = last not in found
+            near = len(between) <= _MAX_EFFECT_DISTANCE if first else _AND.fullmatch(between) is not None
             if near and entity.assertion is not Assertion.HYPOTHETICAL:
-                found[last] = at
+                found.setdefault(last, []).append(at)
+                end = entity.end
+            elif not first:
                 last = None
     return found

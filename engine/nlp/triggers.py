@@ -43,6 +43,7 @@ class Reach(StrEnum):
     TOUCHING = auto()  # before it, at once, at most a bracket between: "DVT prophylaxis", "DM (mother)"
     EITHER = auto()  # CLAUSE if a word follows at once, else ITEM: "nil SOB", "SOB nil"
     MARK = auto()  # a question mark: of what it is written against, "?PE", "PE?"
+    BESIDE = auto()  # NEXT if a finding follows at once and none stands at once before it, else ITEM: "neg Murphy's sign", "HIV neg"
     AROUND = auto()  # ITEM if a finding stands at once before it, else CLAUSE: "PE unlikely", "unlikely PE"
 
 

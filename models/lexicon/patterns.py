@@ -55,7 +55,8 @@ _ROUTE = (
 )
 _WHEN = r"OM|OD|OW|HS|SOS|STAT|stat|(?:in[ ]the[ ](?:morning|evening)|at[ ]night|(?:before|after|with)[ ](?:meals?|food|breakfast|dinner))"
 _WHEN_AFTER_DOSE = (
-    r"ON|om|od|AM|PM|AC|PC|hs|(?:a|per)[ ](?:day|night|week)|bolus|infusion|loading[ ]dose|x[ ]?\d{1,2}[ ](?:days?|weeks?|months?|doses?)"
+    r"ON|om|od|AM|PM|AC|PC|hs|(?:a|per)[ ](?:day|night|week)|bolus|infusion|loading[ ]dose|pre-?(?:breakfast|lunch|dinner|meals?|bed)|(?:on[ ])?(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]{0,6}"
+    r"(?:[/,&+ ]{1,2}(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]{0,6}){0,6}|(?:on[ ])?(?:the[ ])?other[ ]days|x[ ]?\d{1,2}[ ](?:days?|weeks?|months?|doses?)"
     r"|x[ ]?\d{1,2}(?:/\d{1,2})?|for[ ]\d{1,3}/(?:7|52|12)|\d{1,2}/(?:7|52|12)"
 )
 _AFTER_NAME = re.compile(rf"[ ]?,?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN})(?![\w/]))")
@@ -80,7 +81,7 @@ _NOT_TIME = (
 _COMPARATOR = (
     r"(?:(?:<=?|>=?|≤|≥|~|≈|less[ ]than|more[ ]than|greater[ ]than|above|below|over|under|up[ ]to)[ ]?)?"
 )
-_AMOUNT = rf"{_COMPARATOR}-?{_NUMBER}(?![\d:]){_NOT_TIME}(?:[ ]?(?:-|/|to)[ ]?{_NUMBER}(?![\d:/]){_NOT_TIME})?(?:[ ]?{_UNIT}(?![A-Za-z0-9]))?{_FLAG}"
+_AMOUNT = rf"{_COMPARATOR}-?{_NUMBER}(?![\d:]|/\d{{1,2}}[:)]){_NOT_TIME}(?:[ ]?(?:-|/|to)[ ]?{_NUMBER}(?![\d:/]){_NOT_TIME})?(?:[ ]?{_UNIT}(?![A-Za-z0-9]))?{_FLAG}"
 _QUALITY = (
     r"(?:(?:not[ ]|non[- ]?)?(?:detected|reactive|normal|abnormal|negative|positive|elevated|raised|decreased|increased|reduced"
     r"|unremarkable|borderline|deranged|prolonged|trace|clear|equivocal|within[ ]normal[ ](?:limits|range)|high|low|neg|pos|nil|nad)"
@@ -90,14 +91,23 @@ _QUALITY = (
 _LINK = (
     # "K+ 5.4", "Cl- 101", "Ca2+ 2.3": the charge of an ion is no value.
     r"(?:2?[+-](?=[ ]{0,3}[:=]?[ ]{0,3}[<>]?\d))?"
-    r"(?:[ ]{0,4}(?:(?:level|levels|value|reading|result|results|count|titre|titer)[ ])?"
+    r"(?:[ ]{0,4}(?:(?:level|levels|value|reading|result|results|count|titre|titer|Ag|Ab|antigen|antibody)[ ])?"
     r"(?:(?:of|is|was|were|are|at|showed|shows|shown|revealed|came[ ]back|remained|being|to|found[ ]to[ ]be|noted[ ]to[ ]be|reported[ ]as|on[ ]RA)[ ]|[:=~@][ ]{0,3}|-[ ]|-[>][ ]?|→[ ]?|\()?"
     r"(?:(?:has[ ]|have[ ])?(?:dropped|fallen|fell|risen|rose|increased|decreased|improved|gone[ ]up|gone[ ]down|went[ ]up|went[ ]down"
     rf"|trended[ ]up|trended[ ]down|down|up)[ ](?:from[ ]{_NUMBER}(?:[ ]?%|[ ]?[a-z]{{1,4}}/[a-z]{{1,4}})?[ ])?to[ ])?"
     r"(?:(?:also|still|slightly|mildly|markedly|moderately|significantly|only|about|approximately|around|within|at|[:=])[ ]?)?)"
 )
 _VALUE_AFTER = re.compile(rf"{_LINK}(?P<value>{_AMOUNT}|{_QUALITY})", re.IGNORECASE)
-_NEXT_VALUE = re.compile(rf"[ ]?(?:->|→|=>|-->|>)[ ]?(?P<value>{_AMOUNT})", re.IGNORECASE)
+_NEXT_VALUE = re.compile(
+    rf"(?:[ ]?(?:->|→|=>|-->|>|<-{{1,2}}|←)[ ]?|[ ]?[(,]?[ ]?(?:prev(?:ious(?:ly)?)?|baseline|last)[ :]{{1,2}}(?:was[ ])?)(?P<value>{_AMOUNT})",
+    re.IGNORECASE,
+)
+# "Mammogram 2021", "Echo 12/2": behind these a bare number is a date.
+_PICTURE = re.compile(
+    r"(?:gram|scan|scopy|OGD|echo|biopsy|x-?ray|CXR|AXR|KUB|film|ultrasound|US|ECG|EEG|EMG|MRI|MRCP|ERCP|PET|CT)(?:[ ][a-z]+){0,2}",
+    re.IGNORECASE,
+)
+_DATE = re.compile(r"[ ]{0,2}(?:(?:19|20)\d\d|\d{1,2}/\d{1,2}(?:/\d{2,4})?)(?![\w%]|[.]\d|[ ]?(?:cm|mm|ml))")
 _QUALITY_BEFORE = re.compile(
     r"(?<![\w-])(?P<value>normal|abnormal|elevated|raised|decreased|increased|reduced|low|high|negative|positive|deranged|prolonged|unremarkable)[ ]$",
     re.IGNORECASE,
@@ -113,7 +123,7 @@ _REFERENCE_BEFORE = re.compile(
 )
 # Vital signs and results written together or too short to be words: "BP120/80", "T 37.2", "HR88".
 _GLUED = re.compile(
-    r"(?<!\w)(?:(?P<t>BP)[ ]?:?[ ]?(?P<v>\d{2,3}/\d{2,3})|(?P<t2>HR|PR|RR|GCS|CBG|TW|Plt|CRP)(?P<v2>\d{1,4}(?:\.\d)?)"
+    r"(?<!\w)(?:(?P<t>BP)[ ]?:?[ ]?(?P<v>\d{2,3}s?/\d{2,3}s?)|(?P<t2>HR|PR|RR|GCS|CBG|TW|Plt|CRP)(?P<v2>\d{1,4}(?:\.\d)?)"
     r"|(?P<t3>SpO2|SaO2)(?P<v3>\d{2,3}[ ]?%?)|(?P<t4>T|Temp|Tm|Tmax)[ ]?[:=]?[ ]?(?P<v4>(?:3[4-9]|4[0-2])(?:\.\d{1,2})?(?:[ ]?(?:°[ ]?)?C)?)"
     r"|(?P<t5>Hb|Na|K|Cr|INR)(?P<v5>\d{1,3}(?:\.\d{1,2})?))(?![\w/])"
 )
@@ -180,7 +190,8 @@ def find_values(text: str, tests: Sequence[Found]) -> list[Found]:
 
 
 def _values_of(text: str, test: Found) -> Iterator[Found]:
-    match = _VALUE_AFTER.match(text, test.end)
+    is_dated = _PICTURE.search(text[test.start : test.end]) and _DATE.match(text, test.end)
+    match = None if is_dated else _VALUE_AFTER.match(text, test.end)
     while match:
         yield Found(match.start("value"), match.end("value"), Label.TEST_VALUE, Rule.PATTERN)
         match = _NEXT_VALUE.match(text, match.end())

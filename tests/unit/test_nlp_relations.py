@@ -38,6 +38,8 @@ ROWS = [
     ("<T:creatinine> <V:raised> at <V:145 umol/L>", "creatinine=raised,145 umol/L"),
     ("<T:CXR>: <V:normal>; <V:elevated> <T:CRP>", "CXR=normal; CRP=elevated"),
     ("<T:Hb> was checked.\n<V:10.2>", ""),
+    ("<T:TW> <V:14.2>, Neu <V:88%>, <T:Hb> <V:9.1>", "TW=14.2; Hb=9.1"),
+    ("<T:Ferritin> <V:9> in May, now <V:40>", "Ferritin=9,40"),
 ]  # fmt: skip
 
 
@@ -67,6 +69,22 @@ def test_an_earlier_value_is_history():
     text, spans = read("<T:HbA1c> <V:7.4%> (prev <V:8.1%>)")
     entities = read_spans(Note("n", text), spans)
     assert [entity.assertion for entity in entities][1:] == [Assertion.PRESENT, Assertion.HISTORICAL]
+
+
+@pytest.mark.parametrize(
+    ("marked", "past"),
+    [
+        ("<T:CRP> fell from <V:210> to <V:35 mg/L>", [True, False]),
+        ("<T:Hb> <V:8.2> <- <V:9.9>", [False, True]),
+        ("<T:LVEF> <V:30%> in 2019, <T:LVEF> <V:45%>", [True, False]),
+        ("<T:Temperature> from <V:38.2>", [False]),
+    ],
+)
+def test_a_value_of_another_time_is_history(marked, past):
+    """Arrows either way, "from .. to", a year: what is not of today must not get today's date."""
+    text, spans = read(marked)
+    values = [e for e in read_spans(Note("n", text), spans) if e.label is Label.TEST_VALUE]
+    assert [value.assertion is Assertion.HISTORICAL for value in values] == past
 
 
 def test_spans_come_in_any_order_and_leave_sorted():

@@ -389,3 +389,88 @@ def test_a_problem_named_twice_is_one_condition():
     ]
     assert sorted(c["code"]["text"] for c in conditions) == ["effusion", "effusion", "mass"]
     assert found.withheld == {"repeated": 1}
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        ("<T:Urea> <V:22> -> <V:9.4 mmol/L>", [("22", "mmol/L"), ("9.4", "mmol/L")]),
+        ("<T:Urea> <V:22 → 9.4 mmol/L>", [("22", "mmol/L"), ("9.4", "mmol/L")]),
+        ("<T:Ferritin> rose from <V:9> to <V:45 ug/L>", [("9", "ug/L"), ("45", "ug/L")]),
+        ("<T:Hb> <V:8.2 g/dL> <- <V:9.9>", [("8.2", "g/dL"), ("9.9", "g/dL")]),
+        ("<T:Na> <V:128> on Monday and after fluids <V:135 mmol/L>", [("128", None), ("135", "mmol/L")]),
+    ],
+)
+def test_a_unit_written_once_is_that_of_both_sides_of_an_arrow(marked, expected):
+    """In one span or two; nothing is carried over words that may tell of another measurement."""
+    found = [o["valueQuantity"] for o in made(marked, "Observation")]
+    assert sorted((str(q["value"]), q.get("unit")) for q in found) == sorted(
+        expected, key=lambda pair: pair[0]
+    )
+
+
+def test_the_first_value_of_a_span_with_an_arrow_is_of_another_time():
+    """A reader may see "22 → 9.4 mmol/L" as one value: it is two, and only the second is of the note's day."""
+    found = made("<T:Urea> <V:22 → 9.4 mmol/L>", "Observation", written_at="2026-01-05T08:00:00+08:00")
+    assert {str(o["valueQuantity"]["value"]): "effectiveDateTime" in o for o in found} == {
+        "22": False,
+        "9.4": True,
+    }
+
+
+def test_a_result_that_is_denied_is_not_asserted():
+    """ "Lactate not raised": the words stay together and mean no High."""
+    (one,) = made("<T:Lactate> not <V:raised>", "Observation")
+    assert one["valueCodeableConcept"]["text"] == "not raised"
+    assert "interpretation" not in one
+
+
+def test_a_test_with_a_negative_result_was_done():
+    """ "Not detected" denies the virus and not the test."""
+    note, spans = note_of("<T:Influenza PCR>: <V:not detected>")
+    assert {e.assertion.value for e in read_note(note, spans).entities} == {"present"}
+
+
+def test_cells_of_urine_get_no_code_of_blood():
+    """White cells counted in urine are no blood count; those on the next line are."""
+    first, second = made("Urine: <T:WBC> <V:45>\n<T:WBC> <V:9.8>", "Observation")
+    assert "coding" not in first["code"]
+    assert second["code"]["coding"][0]["code"] == "26464-8"
+
+
+def test_an_allergy_keeps_all_that_it_did():
+    """Manifestations that are listed together belong to the medicine before them, and to it alone."""
+    found = made(
+        "Allergies: <M:co-trimoxazole> (<rash>, <fever> and <vomiting>), <M:tramadol> <nausea>",
+        "AllergyIntolerance",
+    )
+    effects = {a["code"]["text"]: [m["text"] for m in a["reaction"][0]["manifestation"]] for a in found}
+    assert effects == {"co-trimoxazole": ["rash", "fever", "vomiting"], "tramadol": ["nausea"]}
+
+
+def test_the_name_of_a_section_is_no_finding():
+    """A reader may take the heading for a medicine."""
+    found = annotated("<M:Medications> on discharge:\n<M:Aspirin> <D:100 mg OM>")
+    assert found.withheld == {"heading": 1}
+
+
+def test_a_dosage_keeps_the_words_between_its_parts():
+    """ "3mg 2mg" would lose the days."""
+    (one,) = made("<M:Warfarin> <D:4 mg> on odd days, <D:3 mg> on even", "MedicationStatement")
+    assert one["dosage"][0]["text"] == "4 mg on odd days, 3 mg"
+    (two,) = made("<D:IV> <M:cefazolin> <D:2 g>", "MedicationStatement")
+    assert two["dosage"][0]["text"] == "IV 2 g"
+
+
+def test_doubt_in_a_finding_is_read_and_left_out_of_its_name():
+    """A reader may take "TRO" into the span: the problem is coded, and not present."""
+    (one,) = made("Referred with <TRO appendicitis>", "Condition")
+    assert one["verificationStatus"]["coding"][0]["code"] == "provisional"
+    assert one["code"]["text"] == "appendicitis"
+
+
+@pytest.mark.parametrize("marked", ["Avoid <M:diclofenac>", "Suggest hold <M:diclofenac> tonight"])
+def test_a_medicine_to_be_stopped_or_avoided_is_not_intended(marked):
+    """The opposite of what is planned must not come out as a plan."""
+    (one,) = made(marked, "MedicationStatement")
+    assert one["status"] in {"not-taken", "unknown"}

@@ -129,3 +129,25 @@ def test_a_course_in_steps_is_a_sequence_of_dosages():
     assert second["doseAndRate"][0]["doseQuantity"]["value"] == 20
     (one,) = dosages_of("5 mg stat then q4h")
     assert "sequence" not in one
+
+
+def test_doses_at_their_own_times_are_dosages_side_by_side():
+    """Each has its dose and time; without a time of its own nothing is split."""
+    first, second = dosages_of("16 units pre-breakfast, 8 units pre-dinner")
+    assert [d["timing"]["repeat"]["when"] for d in (first, second)] == [["ACM"], ["ACV"]]
+    assert [d["doseAndRate"][0]["doseQuantity"]["value"] for d in (first, second)] == [16, 8]
+    assert "sequence" not in first
+    (one,) = dosages_of("4 mg Mon/Wed, 3 mg other days")
+    assert "timing" not in one
+    assert "doseAndRate" not in one
+
+
+def test_days_of_the_week_are_structured():
+    """And "on" before a day is not "ON", at night."""
+    assert timing("1 tab on Mondays") == {"dayOfWeek": ["mon"]}
+    assert timing("10 mg Tue/Sat") == {"dayOfWeek": ["tue", "sat"]}
+
+
+def test_a_dose_may_have_a_separator_of_thousands():
+    """Heparin 5,000 units is not 5 and not nothing."""
+    assert dosage_of("5,000 units BD")["doseAndRate"][0]["doseQuantity"]["value"] == 5000
