@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
@@ -47,6 +47,17 @@ class CodeTable:
     entries: dict[str, Coded]
     source_system: str
 
+    def system_of(self, code: str) -> str:
+        """Canonical URL of the v2 table if it has the code; "" for a word that senders use in its place."""
+        codes = v2_codes(self.source_system[-4:]) if self.source_system else frozenset()
+        forms = {code, code.upper(), code.lstrip("0")}  # hl7apy leaves the zeros before a number out
+        return self.source_system if not codes or not codes.isdisjoint(forms) else ""
+
+    @property
+    def identity(self) -> bool:
+        """Whether it maps an HL7 table onto itself."""
+        return self.name.startswith("v2:")
+
     def lookup(self, code: str) -> Coded | None:
         """The FHIR code; None for a code the table does not know. Case matters only if both cases are known."""
         found = self.entries.get(code)
@@ -59,19 +70,34 @@ _DIGITS = {"0062": 2, "0232": 2, "0475": 2, "0496": 3}
 
 @cache
 def v2_codes(table: str) -> frozenset[str]:
-    """Codes of an HL7 v2 table by its four digits; empty when the table has no fixed codes."""
-    module = importlib.import_module(f"hl7apy.{V2_TABLES_VERSION}.tables")
-    found = module.TABLES.get(f"HL7{table}")
+    """Codes of an HL7 v2 table by its four digits; empty when HL7 leaves the table to sites, and when there is none."""
+    found = _v2_tables().get(f"HL7{table}")
     digits = _DIGITS.get(table, 0)
     listed = [code.zfill(digits) if code.isdigit() else code for code in found[1]] if found else []
     return frozenset(listed) | _later_codes().get(table, frozenset())
 
 
+def is_v2_table(table: str) -> bool:
+    """Whether HL7 v2 has a table of these four digits, with codes or left to sites."""
+    return f"HL7{table}" in _v2_tables()
+
+
+@cache
+def _v2_tables() -> Mapping[str, tuple[str, tuple[str, ...]]]:
+    found: Mapping[str, tuple[str, tuple[str, ...]]] = importlib.import_module(
+        f"hl7apy.{V2_TABLES_VERSION}.tables"
+    ).TABLES
+    return found
+
+
 @cache
 def _later_codes() -> dict[str, frozenset[str]]:
-    text = resources.files("engine.mapping").joinpath("tables/v2-codes.csv").read_text(encoding="utf-8")
-    rows = (line.split(",") for line in text.splitlines() if line[:4].isdigit())
-    return {table: frozenset(codes.split()) for table, codes in rows}
+    return {table: frozenset(codes.split()) for table, codes in _v2_rows("v2-codes.csv")}
+
+
+def _v2_rows(name: str) -> Iterator[list[str]]:
+    text = resources.files("engine.mapping").joinpath(f"tables/{name}").read_text(encoding="utf-8")
+    return (line.split(",") for line in text.splitlines() if line[:4].isdigit())
 
 
 def v2_table(table: str) -> CodeTable:
@@ -80,6 +106,8 @@ def v2_table(table: str) -> CodeTable:
     entries = {c: Coded(c, system, "") for c in v2_codes(table)}
     if table in _DIGITS:
         entries |= {c.lstrip("0"): known for c, known in entries.items() if c.isdigit()}
+    entries = {c.upper(): known for c, known in entries.items()} | entries
+    entries |= {word: entries[code] for of, word, code in _v2_rows("v2-words.csv") if of == table}
     return CodeTable(f"v2:{table}", entries, system)
 
 
@@ -137,10 +165,13 @@ class Systems:
             return f"urn:oid:{name}"
         if uri := well_formed(name):
             return uri
-        slug = safe(name)
         if name.upper() in {"L", "LOCAL"} or name.startswith("99"):
-            return f"{self._base}codesystem:{safe(owner)}:{slug}"
-        return f"{self._base}codesystem:{slug}"
+            return self.local(name, owner)
+        return f"{self._base}codesystem:{safe(name)}"
+
+    def local(self, name: str, owner: str) -> str:
+        """URL of a code system that ``owner``, the sender, has under that name; as ``v2-0069``."""
+        return f"{self._base}codesystem:{safe(owner)}:{safe(name)}"
 
 
 @lru_cache(maxsize=4096)  # the names of one site's authorities and systems

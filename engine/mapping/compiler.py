@@ -17,7 +17,7 @@ from typing import Any
 from engine.fhir import schema
 from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, valued
 from engine.mapping import convert
-from engine.mapping.codes import CodeTable, Systems, compile_codes, parse_fixed_coding, v2_codes, v2_table
+from engine.mapping.codes import CodeTable, Systems, compile_codes, is_v2_table, parse_fixed_coding, v2_table
 from engine.mapping.convert import Converter
 from engine.mapping.expressions import (
     PLACEHOLDER,
@@ -718,8 +718,8 @@ class Compiler:
     def _code_table(self, line: Line) -> CodeTable:
         name = line["codes"]
         if name.startswith("v2:"):
-            if not v2_codes(name[3:]):
-                raise line.fault(f"HL7 v2 has no table {name[3:]!r} with codes")
+            if not is_v2_table(name[3:]):
+                raise line.fault(f"HL7 v2 has no table {name[3:]!r}")
             return v2_table(name[3:])
         if name not in self.codes:
             raise line.fault(f"There is no code table {name!r}; there are: {', '.join(sorted(self.codes))}")

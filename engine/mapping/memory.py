@@ -329,8 +329,10 @@ class _Watch:
     def refuse(self, _node: Node, _reason: str) -> None:
         self.spoiled = True
 
-    def warn(self, _code: str, _node: Node | None, _message: str, _action: str = "") -> None:
+    def warn(self, *_: object) -> None:
         self.spoiled = True
+
+    unknown_code = warn
 
     def make(self, resource: Json, *key: str) -> tuple[str, bool]:
         """As :meth:`Run.make`; what one value tells of one thing twice is not done again."""

@@ -110,6 +110,7 @@ class Run:
         """Tables that a segment went through, by the id() of the segment."""
         self.codes: list[tuple[str, str]] = []
         self.unknown_codes: list[tuple[str, str]] = []
+        self._told_codes: set[tuple[str, str]] = set()
         self.told_again: set[str] = set()
         """References of resources that the message tells more than once, word for word."""
         self.current: Instance | None = None
@@ -126,8 +127,7 @@ class Run:
         self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
         self._near: dict[tuple[int, str], list[Segment]] = {}
         """Segments of an id nearest to a group, by the id() of the group."""
-        self._message_key = ""
-        self._momentary = False
+        self._message_key, self._momentary = "", False
         """Whether the id being made hangs on the message's content."""
         self._found: dict[tuple[str, int], list[Instance]] | None = None
         """What :meth:`find` found, from when all instances are made."""
@@ -238,15 +238,36 @@ class Run:
             if leaf.text:
                 self.reasons.setdefault(leaf, reason)
 
-    def warn(self, code: str, node: Node | None, message: str, action: str = "") -> None:
+    def warn(
+        self,
+        code: str,
+        node: Node | None,
+        message: str,
+        action: str = "",
+        severity: Severity = Severity.WARNING,
+    ) -> None:
         """Report an issue at the first valued leaf of a node."""
         location = ""
         if node is not None:
             leaf = next((x for x in leaves(node) if x.text), None)
             location = self.message.locate(leaf) if leaf is not None else ""
-        issue = Issue(Severity.WARNING, code, location, message, action)
+        issue = Issue(severity, code, location, message, action)
         if issue not in self.issues[-3:]:  # a value and both ends of its range have one unit
             self.issues.append(issue)
+
+    def unknown_code(
+        self,
+        table: str,
+        code: str,
+        node: Node,
+        message: str,
+        action: str,
+        severity: Severity = Severity.WARNING,
+    ) -> None:
+        """Report a code that a table lacks, once a message: where it stands first."""
+        if (table, code) not in self._told_codes:
+            self._told_codes.add((table, code))
+            self.warn("code-unknown", node, message, action, severity)
 
     def saw_code(self, table: str, code: str, *, known: bool) -> None:
         """Count a looked-up code, for the report and for drift watching."""

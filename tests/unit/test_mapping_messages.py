@@ -226,7 +226,9 @@ def test_nulls_are_listed_as_cleared_and_make_no_element(convert):
 def test_a_local_code_keeps_its_text_and_gets_no_false_system(convert):
     """A code that is not of the HL7 table must not claim to be."""
     patient = one(convert("PID|1||7^^^H^MR|||||F||||||||X9^Complicated^HL70002"), "Patient")
-    assert patient["maritalStatus"]["coding"] == [{"code": "X9", "display": "Complicated"}]
+    assert patient["maritalStatus"]["coding"] == [
+        {"system": "urn:wardstream:codesystem:KGH:v2-0002", "code": "X9", "display": "Complicated"}
+    ]
 
 
 def test_known_codes_are_translated_and_the_original_is_kept(convert):

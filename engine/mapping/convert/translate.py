@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from engine.hl7v2.tree import Node, Segment, child
 from engine.mapping.convert.primitives import Converter
 from engine.mapping.naming import plain
+from engine.records import Severity
 
 if TYPE_CHECKING:
     from engine.mapping.codes import CodeTable
@@ -38,7 +39,7 @@ def _to_code(table: CodeTable) -> Converter:
             why = "has no equivalent" if found is not None else "is not known"
             run.refuse(leaf, f"invalid: the code {why} in table {table.name}")
             if found is None:
-                run.warn("code-unknown", leaf, f"The code is not in table {table.name}", _ADD_CODE)
+                run.unknown_code(table.name, text, leaf, f"The code is not in table {table.name}", _ADD_CODE)
             return None
         run.use_all(leaf)
         return found.code
@@ -52,17 +53,15 @@ def _to_coding(inner: Converter, table: CodeTable) -> Converter:
         if not text:
             return None
         found = table.lookup(text)
-        run.saw_code(table.name, text, known=found is not None)
+        run.saw_code(table.name, text, known=found is not None or not table.entries)
         original: dict[str, Any] | None = inner(node, segment, run)
         if found is not None and found.code:
             coding = found.coding()
             if original and "display" in original:
                 coding.setdefault("display", original["display"])
             return coding
-        if found is None:
-            run.warn(
-                "code-unknown", node, f"The code is not in table {table.name}; it was kept as sent", _ADD_CODE
-            )
+        if found is None and original is not None:
+            _keep_local(original, table, text, node, run)
         return original
 
     return convert
@@ -78,25 +77,49 @@ def _to_concept(inner: Converter, table: CodeTable) -> Converter:
         if named and not named.startswith("HL7") and named not in {"L", "LOCAL"}:
             return concept  # a code of another system: the table does not speak of it
         found = table.lookup(text)
-        run.saw_code(table.name, text, known=found is not None)
+        run.saw_code(table.name, text, known=found is not None or not table.entries)
         codings = concept.setdefault("coding", [])
         original = codings[0] if codings else {}
         if found is None:
-            run.warn(
-                "code-unknown", node, f"The code is not in table {table.name}; it was kept as sent", _ADD_CODE
-            )
-            if table.source_system and original.get("system") == table.source_system:
-                del original["system"]  # not one of that table's codes, whatever the sender says
+            _keep_local(original, table, text, node, run)
             return concept
         if table.source_system and "system" not in original:
-            original["system"] = table.source_system
+            original["system"] = table.system_of(found.code if table.identity else text) or _local(table, run)
         if found.code and found.system == original.get("system"):
-            original["code"] = found.code  # the same code, written another way: 1 for 01, mr for MR
+            if len(text) > len(found.code):
+                original.setdefault("display", text)
+            original["code"] = (
+                found.code
+            )  # the same code, written another way: 1 for 01, mr for MR, MRN for MR
         elif found.code:
             codings.insert(0, found.coding())
         return concept
 
     return convert
+
+
+def _keep_local(coding: dict[str, Any], table: CodeTable, code: str, node: Node, run: Run) -> None:
+    """A code that the table does not know belongs to the sender: HL7 lets sites fill the user-defined tables themselves.
+
+    Where the table only names codes nothing is lost; where it gives them another meaning, the meaning is.
+    """
+    if "code" in coding and coding.get("system", table.source_system) == table.source_system:
+        coding["system"] = _local(table, run)
+    if not table.entries:
+        return  # a table that HL7 left empty: what is in it the site says
+    run.unknown_code(
+        table.name,
+        code,
+        node,
+        f"The code is not in table {table.name}; it was kept as sent",
+        _ADD_CODE,
+        Severity.INFORMATION if table.identity else Severity.WARNING,
+    )
+
+
+def _local(table: CodeTable, run: Run) -> str:
+    """URL of the sender's own codes for a table."""
+    return run.systems.local(table.source_system.rpartition("/")[2] or table.name, run.facility)
 
 
 _ADD_CODE = "Add the code to the table in the site's overlay, or ask the sender what it means."

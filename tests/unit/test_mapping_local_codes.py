@@ -1,0 +1,83 @@
+"""Codes of the sender's own and words in the place of codes: kept, told quietly, understood where the meaning is plain."""
+
+from __future__ import annotations
+
+import pytest
+
+HEAD = "MSH|^~\\&|EMR|KGH|WS|SITE|20260101120000||ADT^A01^ADT_A01|C1|P|2.5.1"
+PATIENT = "PID|1||7^^^KGH^MR||Tan^Mei||19800203|F"
+
+
+def converted(process, *segments):
+    return process("\r".join((HEAD, *segments)).encode())
+
+
+def found_in(outcome, code):
+    return [(i.severity, i.location) for i in outcome.outcome.issues if i.code == code]
+
+
+def test_a_local_code_of_a_user_defined_table_keeps_a_system_of_the_sender(process):
+    """Two hospitals may call different services GEN: the code stands with the name of who says so."""
+    encounter = converted(process, PATIENT, "PV1|1|I||||||||GEN").one("Encounter")
+    assert encounter["serviceType"]["coding"] == [
+        {"system": "urn:wardstream:codesystem:KGH:v2-0069", "code": "GEN"}
+    ]
+
+
+def test_a_local_code_is_told_once_a_message_and_as_information(process):
+    """HL7 leaves table 0069 to sites: a code of their own there is no fault, and saying so ten times is noise."""
+    two = converted(process, PATIENT, "PV1|1|I||||||||GEN", "PV1|2|I||||||||GEN")
+    assert found_in(two, "code-unknown") == [("information", "PV1[1]-10")]
+
+
+def test_a_table_that_hl7_leaves_empty_knows_no_unknown_codes(process):
+    """PV1-18 has no codes but those of the site."""
+    outcome = converted(process, PATIENT, "PV1|1|I||||||||||||||||STAFF")
+    assert found_in(outcome, "code-unknown") == []
+    (extension,) = outcome.one("Encounter")["extension"]
+    assert extension["valueCodeableConcept"]["coding"] == [
+        {"system": "urn:wardstream:codesystem:KGH:v2-0018", "code": "STAFF"}
+    ]
+
+
+def test_a_code_that_loses_its_meaning_is_a_warning(process):
+    """The marital status has a FHIR code set, and QQ is none of it: somebody must say what it means."""
+    outcome = converted(process, PATIENT + "||||||||QQ")
+    assert found_in(outcome, "code-unknown") == [("warning", "PID[1]-16")]
+
+
+@pytest.mark.parametrize(
+    ("segment", "resource", "path", "expected"),
+    [
+        ("PV1|1|Inpatient", "Encounter", "class.code", "IMP"),
+        ("PV1|1|Observation", "Encounter", "class.code", "OBSENC"),
+        ("PV1|1|Outpatient", "Encounter", "status", "in-progress"),
+        ("PID|1||7^^^KGH^MR||Tan^Mei^^^^^Current", "Patient", "name.0.use", "official"),
+        ("PID|1||7^^^KGH^MR||Tan^Mei^^^^^Previous", "Patient", "name.0.use", "old"),
+        ("PID|1||7^^^KGH^MRN||Tan", "Patient", "identifier.0.type.coding.0.code", "MR"),
+        ("PID|1||7^^^KGH^MR||Tan|||||||||||Married", "Patient", "maritalStatus.coding.0.code", "M"),
+        ("PID|1||7^^^KGH^MR||Tan||||||1 Road^^Town^^^^Mailing", "Patient", "address.0.type", "postal"),
+        ("PID|1||7^^^KGH^MR||Tan||||||1 Road^^Town^^^^Home", "Patient", "address.0.use", "home"),
+        ("PID|1||7^^^KGH^MR||Tan||||||||(217)5550188^P^M", "Patient", "telecom.0.use", "mobile"),
+        ("PID|1||7^^^KGH^MR||Tan||||||||91234567^PRN^CP", "Patient", "telecom.0.use", "mobile"),
+        ("PID|1||7^^^KGH^MR||Tan||||||||91234567^WPN^CP", "Patient", "telecom.0.use", "work"),
+        ("PID|1||7^^^KGH^MR||Tan||||||||a@example.org^Email^EMAIL", "Patient", "telecom.0.system", "email"),
+        ("AL1|1|Drug|^Codeine|Mild|Nausea", "AllergyIntolerance", "reaction.0.severity", "mild"),
+        ("AL1|1|Environmental|^Pollen", "AllergyIntolerance", "category.0", "environment"),
+    ],
+)
+def test_words_in_the_place_of_codes_are_understood(process, segment, resource, path, expected):
+    """Large hospital systems write the words of their screens; nobody should have to map Inpatient by hand."""
+    segments = (segment,) if segment.startswith("PID") else (PATIENT, segment)
+    outcome = converted(process, *segments)
+    at = outcome.one(resource)
+    for part in path.split("."):
+        at = at[int(part)] if part.isdigit() else at[part]
+    assert at == expected
+    assert found_in(outcome, "code-unknown") == []
+
+
+def test_a_word_does_not_claim_to_be_of_the_table(process):
+    """Married is no code of table 0002: beside the FHIR code it stands as the sender's own."""
+    status = converted(process, PATIENT + "||||||||Married").one("Patient")["maritalStatus"]["coding"]
+    assert status[1] == {"system": "urn:wardstream:codesystem:KGH:v2-0002", "code": "Married"}
