@@ -239,7 +239,7 @@ class Nlp(Section):
 
     extractor: str = Field(
         "both",
-        description="both (the model for prose, the rules for ward shorthand), default (the promoted or shipped model "
+        description="both (the model for publications, the rules first in notes of wards), default (the promoted or shipped model "
         "alone), rules, or a folder",
     )
     max_note_chars: int = Field(200_000, ge=100, description="a very long discharge letter has 60,000")

@@ -10,7 +10,8 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from engine.nlp.quantities import UCUM, quantity, unit_of
+from engine.fhir.invariants import UCUM
+from engine.nlp.quantities import quantity, unit_of
 
 SNOMED = "http://snomed.info/sct"
 ABBREVIATIONS = "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"

@@ -13,7 +13,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-UCUM = "http://unitsofmeasure.org"
+from engine.fhir.invariants import UCUM
+
 INTERPRETATION = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 
 # HL7 v3-ObservationInterpretation (FHIR R4 observation-interpretation): the words that mean it.

@@ -2,11 +2,12 @@
 
 import json
 import logging
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from kept_log import NOW, KeptLog
 
 from adapters.http.server import HttpServer
 from adapters.observability.metrics import Metrics
@@ -17,7 +18,6 @@ from engine.records import Label, Note, Span
 from engine.settings import Http, Settings
 from models.corpora.reading import read_corpora
 
-NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 NOTE = "0b0f7c1e-2f4d-5a61-9a0e-3c9b7a2d1e4f"
 TEXT = "Fever and cough. Mother has asthma. On aspirin."
 WRONG = {"note_id": NOTE, "start": 0, "end": 5, "verdict": "wrong", "label": "PROBLEM"}
@@ -143,19 +143,6 @@ def test_a_flag_outside_of_the_text_spoils_nothing():
     assert training_row(Note(NOTE, "Fever"), [flag({**WRONG, "end": 6})], ()) is None
 
 
-class Log:
-    def __init__(self, error=None):
-        self.kept, self.error = [], error
-
-    async def publish(self, publications):
-        if self.error:
-            raise self.error
-        self.kept += publications
-
-    def now(self):
-        return NOW
-
-
 async def post(data, log, *, content_type="application/json", settings=None, **headers):
     """What ``POST /feedback`` answers: status, OperationOutcome, headers."""
     server = HttpServer(settings or Settings(), log, log, Metrics(), SimpleNamespace())
@@ -167,7 +154,7 @@ async def post(data, log, *, content_type="application/json", settings=None, **h
 
 async def test_a_flag_is_kept_once_it_is_safe(caplog):
     """202 with its id; the user is the login's; nothing of it is logged."""
-    log = Log()
+    log = KeptLog()
     with caplog.at_level(logging.DEBUG):
         status, body, headers = await post(json.dumps({**CHANGED, "user": "x"}), log, **{"X-User": "dr.lim"})
     assert (status, body["resourceType"]) == (202, "OperationOutcome")
@@ -192,7 +179,7 @@ async def test_a_flag_is_kept_once_it_is_safe(caplog):
 )
 async def test_what_is_no_flag_is_refused_in_words(data, content_type, status, word):
     """The answer says what to send; nothing is kept."""
-    log = Log()
+    log = KeptLog()
     settings = Settings(http=Http(max_body_bytes=64)) if status == 413 else None
     told, body, _ = await post(data, log, content_type=content_type, settings=settings)
     assert told == status
@@ -202,6 +189,6 @@ async def test_what_is_no_flag_is_refused_in_words(data, content_type, status, w
 
 async def test_a_flag_that_kafka_did_not_confirm_is_not_taken():
     """503: the sender still has it, and may send it again under its own flag_id."""
-    log = Log(PublishError("no", action="wait"))
+    log = KeptLog(PublishError("no", action="wait"))
     status, _, headers = await post(json.dumps({**WRONG, "user": "x"}), log)
     assert (status, "Retry-After" in headers) == (503, True)

@@ -5,11 +5,11 @@ import hashlib
 import hmac
 import json
 import logging
-from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from kept_log import KeptLog
 
 from adapters.http.notes import NoteRoute
 from adapters.http.server import HttpServer
@@ -21,7 +21,6 @@ from engine.settings import Http, Nlp, Settings
 
 KEY = b"key"
 TEXT = "Mdm Nobody has fever.\r\n患者主诉胸痛两天 \U0001f637"
-NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 
 
 class Extractor:
@@ -43,27 +42,12 @@ class Extractor:
         ]
 
 
-class Log:
-    """Stands for Kafka."""
-
-    def __init__(self, error=None):
-        self.kept, self.error = [], error
-
-    async def publish(self, publications):
-        if self.error:
-            raise self.error
-        self.kept += publications
-
-    def now(self):
-        return NOW
-
-
 class Side:
     """An HTTP side with one extractor behind it."""
 
     def __init__(self, extractor=None, log=None, readers=None, **settings):
         self.settings = Settings(**settings)
-        self.log = log or Log()
+        self.log = log or KeptLog()
 
         async def known():
             return Readers(extractor or Extractor(), settings=self.settings.nlp)
@@ -145,7 +129,7 @@ async def test_each_reading_leaves_an_audit_line_without_text(caplog):
 
 async def test_no_answer_without_its_audit_line():
     """If Kafka does not take the line, the caller gets no entities: a reading nobody knows of must not be used."""
-    log = Log(PublishError("no confirmation", action="wait"))
+    log = KeptLog(PublishError("no confirmation", action="wait"))
     async with Side(log=log) as side:
         status, body, headers = await side.post(b"fever since Monday")
     assert (status, codes(body)) == (503, ["publish"])

@@ -10,9 +10,9 @@ from typing import Any
 from adapters.replay.generate.hospital import Turn
 from adapters.replay.generate.laboratory import ANALYTES
 from adapters.replay.generate.notes import note
+from engine.fhir.invariants import UCUM
 
 _LOINC = "http://loinc.org"
-_UCUM = "http://unitsofmeasure.org"
 _FLAGS = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation"
 _MARK = "decimal:"
 _DECIMAL = re.compile(rf'"{_MARK}([\d.]+)"')
@@ -80,7 +80,7 @@ def _observation(turn: Turn, subject: dict[str, str]) -> dict[str, Any]:
         "valueQuantity": {
             "value": f"{_MARK}{value}",
             "unit": analyte.unit,
-            "system": _UCUM,
+            "system": UCUM,
             "code": analyte.unit,
         },
         "interpretation": [{"coding": [{"system": _FLAGS, "code": turn.code(flag)}]}],

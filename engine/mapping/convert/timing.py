@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from engine.fhir import schema
+from engine.fhir.invariants import UCUM
 from engine.hl7v2.datetimes import parse_clock, parse_moment
 from engine.hl7v2.tree import Leaf, Node, Segment, child
 from engine.mapping.convert.primitives import NUMBER, Converter, to_decimal, value_text
@@ -202,7 +203,7 @@ def duration(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
     run.use_all(child(node, 1))
     if number == text:
         run.use_all(child(node, 2))  # what it is called and in which system: it is told in UCUM
-    return {"value": to_decimal(number), "unit": code, "system": "http://unitsofmeasure.org", "code": code}
+    return {"value": to_decimal(number), "unit": code, "system": UCUM, "code": code}
 
 
 def duration_parts(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
