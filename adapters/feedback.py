@@ -154,7 +154,7 @@ async def _rows(
 
 async def _keep(kafka: Kafka, flag: Flag) -> None:
     async with KafkaPublisher(kafka) as publisher:
-        await publisher.publish([flag.to_publication()])
+        await publisher.publish(flag.to_publications())
 
 
 async def _flags(kafka: Kafka, since_hours: float) -> tuple[list[Flag], int]:

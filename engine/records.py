@@ -184,6 +184,11 @@ class ModelInfo:
     version: str
     provider: str
 
+    @property
+    def name(self) -> str:
+        """``id@version``, as headers, audit lines and flags name it."""
+        return f"{self.model_id}@{self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

@@ -319,6 +319,11 @@ class Drift(Section):
     )
     min_samples: int = Field(60, ge=1, description="no alarm before so many observations of a monitor")
     max_known_codes: int = Field(20_000, ge=100, description="codes remembered a feed and table")
+    max_flagged_models: int = Field(
+        32,
+        ge=1,
+        description="readers whose flags are watched; flags on further ones are kept and not watched",
+    )
 
 
 class Observability(Section):

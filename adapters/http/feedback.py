@@ -45,7 +45,7 @@ class FlagRoute:
         async with self._slots:
             try:
                 flag = await self._flag(request)
-                await self._publisher.publish([flag.to_publication()])
+                await self._publisher.publish(flag.to_publications())
             except Refused as refusal:
                 self.stats["refused"] += 1
                 return refusal.response

@@ -6,6 +6,7 @@ rejected-rate               share of messages taken that could not be processed
 empty-required-rate         share of messages in which a required field came empty, each field by itself
 unfamiliar-code-rate        share of coded values whose code the feed had not made familiar before
 extractor-confidence        mean confidence of what the note reader found
+flagged-rate                share of what a reader found under one label that people flagged as an error
 ==========================  ==============================================================================
 
 Each is a stream of numbers in 0..1 for ADWIN (Bifet and Gavaldà 2007, from river), which keeps a window
@@ -15,6 +16,7 @@ window are fed in as so many ones and zeros, spread evenly: their order within a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +25,7 @@ from typing import Any
 from river.drift import ADWIN
 
 from engine.drift.required import REQUIRED_FIELDS
+from engine.drift.telemetry import ALL_FEEDS
 from engine.records import DriftEvent
 from engine.settings import Drift
 
@@ -57,6 +60,7 @@ class Monitors:
         self._familiar: dict[tuple[str, str], _Familiarity] = {}
         self._code_samples: dict[str, int] = {}
         self._fields_seen: dict[str, dict[str, None]] = {}
+        self._flags: dict[str, Counter[str]] = {}
 
     def observe(self, telemetry: Mapping[str, Any]) -> list[DriftEvent]:
         """Take in one telemetry record; returns the shifts that it made visible.
@@ -65,6 +69,8 @@ class Monitors:
             KeyError, ValueError, TypeError: the record is none of ours.
         """
         feed, window = str(telemetry["feed"]), int(telemetry["window"])
+        if telemetry["kind"] == "findings":
+            feed = ALL_FEEDS  # a flag does not say by which feed its note came
         at = datetime.fromisoformat(telemetry["to"])
         found: list[DriftEvent] = []
         for monitor, about, values in self._streams(feed, telemetry):
@@ -89,6 +95,22 @@ class Monitors:
             yield "unfamiliar-code-rate", "", spread(unfamiliar, seen)
         elif kind == "annotation":
             yield "extractor-confidence", "", expand(telemetry["histogram"])
+        elif kind == "flag":
+            self._flag(str(telemetry["model"]), str(telemetry["label"]))
+        elif kind == "findings":
+            yield from self._flagged(str(telemetry["model"]), telemetry["labels"])
+
+    def _flag(self, model: str, label: str) -> None:
+        """Counts a flag towards the next findings of its model. A person can name any model, so their number is bounded."""
+        if model in self._flags or len(self._flags) < self._settings.max_flagged_models:
+            self._flags.setdefault(model, Counter())[label] += 1
+
+    def _flagged(self, model: str, labels: Mapping[str, int]) -> Iterator[tuple[str, str, list[float]]]:
+        waiting = self._flags.get(model, Counter())
+        for label, count in labels.items():
+            flagged = min(waiting[label], int(count))
+            waiting[label] -= flagged
+            yield "flagged-rate", f"{model} {label}", spread(flagged, int(count))
 
     def _fields(self, feed: str, empty: Mapping[str, int]) -> list[tuple[str, int]]:
         """Counts of every field that ever came empty on this feed, and of those watched from the start."""

@@ -17,6 +17,8 @@ from engine.records import Outcome, Publication
 from engine.settings import Drift
 
 TELEMETRY = "telemetry"
+ALL_FEEDS = "all"
+"""Stands for the feed where a figure is of a note reader, whatever feed the notes came on."""
 MAX_CODES = 500
 """Distinct codes told in one window; the rest of a window that has more is counted as one."""
 _HASH_CHARS = 16

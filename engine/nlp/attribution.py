@@ -155,9 +155,7 @@ class Attribution:
         return {
             "resourceType": "Device",
             "id": self.device_id,
-            "identifier": [
-                {"system": f"{self.base}{MODEL}", "value": f"{self.model.model_id}@{self.model.version}"}
-            ],
+            "identifier": [{"system": f"{self.base}{MODEL}", "value": self.model.name}],
             "status": "active",
             "deviceName": [{"name": self.model.model_id, "type": "model-name"}],
             "type": {"coding": [dict(ARTIFICIAL_INTELLIGENCE)], "text": "Reader of clinical notes"},

@@ -63,7 +63,7 @@ def audit_line(
         "model": model.model_id,
         "version": model.version,
         "provider": model.provider,
-        "further_models": [f"{other.model_id}@{other.version}" for other in reading.models[1:]],
+        "further_models": [other.name for other in reading.models[1:]],
         "outcome": outcome,
         "labels": dict(sorted(Counter(entity.label.value for entity in reading.entities).items())),
         "assertions": dict(sorted(Counter(e.assertion.value for e in reading.entities).items())),

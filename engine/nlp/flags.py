@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from engine.drift.telemetry import ALL_FEEDS, TELEMETRY
 from engine.errors import ReadError
 from engine.records import Assertion, Label, Publication
 
@@ -85,8 +86,26 @@ class Flag:
             "model": self.model,
         }
 
-    def to_publication(self) -> Publication:
-        """Its record. The key is the note's id, which is a hash of the note's place and text: flags of a note keep their order."""
+    def to_publications(self) -> list[Publication]:
+        """Its record and, if it says that a known reader erred, what drift of that reader is watched on."""
+        found = self.was or self.should
+        if self.verdict is Verdict.RIGHT or not self.model or found is None:
+            return [self._record()]
+        body = {
+            "kind": "flag",
+            "feed": ALL_FEEDS,
+            "window": 0,
+            "from": self.time.isoformat(),
+            "to": self.time.isoformat(),
+            "model": self.model,
+            "label": found.label.value,
+            "verdict": self.verdict.value,
+        }
+        headers = {"feed": ALL_FEEDS, "kind": "flag"}
+        return [self._record(), Publication(TELEMETRY, self.model.encode(), orjson.dumps(body), headers)]
+
+    def _record(self) -> Publication:
+        """The key is the note's id, which is a hash of the note's place and text: flags of a note keep their order."""
         headers = {"content-type": "application/json"}
         return Publication(FLAGS, self.note_id.encode(), orjson.dumps(self.as_json()), headers)
 

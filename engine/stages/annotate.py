@@ -94,7 +94,13 @@ class AnnotateStage:
         publications = self._resources(record, bundle, feed, model, headers)
         publications.append(self._audit(reading, found, feed, latency, headers))
         languages = {text.language for text in reading.foreign}
-        publications += self._telemetry.add(feed, reading.entities, languages, record.timestamp)
+        publications += self._telemetry.add(
+            feed,
+            reading.entities,
+            reading.by or (model,) * len(reading.entities),
+            languages,
+            record.timestamp,
+        )
         return publications
 
     def tick(self, now: datetime) -> Sequence[Publication]:
@@ -125,7 +131,7 @@ class AnnotateStage:
         marks = {
             "feed": feed,
             "kind": "nlp",
-            "model": f"{model.model_id}@{model.version}",
+            "model": model.name,
             "content-type": "application/fhir+json",
         }
         key = record.key or feed.encode("utf-8")

@@ -3,6 +3,7 @@
 import json
 import os
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -36,9 +37,13 @@ def port():
 
 
 class Log:
-    """A publisher that keeps nothing."""
+    """A publisher that keeps what it gets in memory."""
 
-    async def publish(self, publications: list[Publication]) -> None: ...
+    def __init__(self):
+        self.kept: list[Publication] = []
+
+    async def publish(self, publications: list[Publication]) -> None:
+        self.kept += publications
 
 
 class Running:
@@ -70,7 +75,8 @@ class Console:
     def __init__(self, *, running=True):
         settings = Settings(kafka=Kafka(brokers="127.0.0.1:9", embedded=True))
         self.watching = Watching(settings.kafka)
-        self._server = HttpServer(settings, Log(), WallClock(), Metrics(), self.watching)
+        self.log = Log()
+        self._server = HttpServer(settings, self.log, WallClock(), Metrics(), self.watching)
         if running:
             self._server.watch(Running())
 
@@ -177,7 +183,7 @@ async def test_text_can_be_read_in_both_schemes(port, dark):
         return v <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4; }); return .2126 * r + .7152 * g + .0722 * b; };
       const behind = (e) => { while (e) { const c = getComputedStyle(e).backgroundColor;
         if (!c.startsWith('rgba(0, 0, 0, 0')) return c; e = e.parentElement; } return 'rgb(255, 255, 255)'; };
-      return Math.min(...[...document.querySelectorAll('h1, h2, th, td, span, p, b, code')].filter(e => e.innerText.trim())
+      return Math.min(...[...document.querySelectorAll('h1, h2, th, td, span, p, b, code, label, input, select, button')].filter(e => e.innerText.trim())
         .map(e => { const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
           return (a + .05) / (b + .05); }));
     })()"""
@@ -189,6 +195,52 @@ async def test_text_can_be_read_in_both_schemes(port, dark):
             "rgb(17, 23, 28)" if dark else "rgb(247, 248, 249)"
         )
         assert await page.value(contrast) >= 4.5
+
+
+FILL = """(fields => { const form = document.getElementById('flag');
+  for (const [name, value] of Object.entries(fields)) { form.elements[name].value = value;
+    form.elements[name].dispatchEvent(new Event('change')); }
+  form.requestSubmit(); })(%s)"""
+SAID = "document.getElementById('flagged').textContent"
+NOTE = "0b0f7c1e-2f4d-5a61-9a0e-3c9b7a2d1e4f"
+
+
+async def test_a_finding_can_be_flagged(port):
+    """What is typed in comes out as the flag and the count of the drift monitor; the page says that it is safe."""
+    fields = {
+        "note_id": f"urn:uuid:{NOTE}", "start": "10", "end": "15", "label": "PROBLEM", "verdict": "changed",
+        "model": "m@1", "user": "dr.lim", "correct.assertion": "family", "correct.end": "18",
+    }  # fmt: skip
+    async with Console() as console, tab(port) as page:
+        await page.open(console.url, height=1800)
+        await page.until(LIVE)
+        assert await page.value("document.getElementById('correct').hidden")
+        await page.value(FILL % json.dumps(fields))
+        await page.until(f"{SAID}.includes('The flag is safe')")
+        assert not await page.value("document.getElementById('correct').hidden")
+        if folder := os.environ.get("WARDSTREAM_PICTURES"):
+            (Path(folder) / "flag.png").write_bytes(await page.picture())
+        flag, counted = (json.loads(record.value) for record in console.log.kept)
+        assert page.complaints == []
+    assert (flag["note_id"], flag["user"], flag["verdict"]) == (NOTE, "dr.lim", "changed")
+    assert flag["was"] == {"start": 10, "end": 15, "label": "PROBLEM"}
+    assert flag["should"] == {"start": 10, "end": 18, "label": "PROBLEM", "assertion": "family"}
+    assert (counted["kind"], counted["model"]) == ("flag", "m@1")
+
+
+async def test_a_flag_that_is_wrong_says_which_field(port):
+    """Nothing is kept, and nothing that was typed in is lost."""
+    async with Console() as console, tab(port) as page:
+        await page.open(console.url, width=360, height=2600)
+        await page.until(LIVE)
+        await page.value(FILL % json.dumps({"note_id": "Tan Ah Kow", "start": "1", "end": "5", "user": "x"}))
+        await page.until(f"{SAID}.includes('note_id')")
+        assert "Tan Ah Kow" not in await page.value(SAID)
+        assert await page.value("document.getElementById('flag').elements['note_id'].value") == "Tan Ah Kow"
+        assert await page.value("document.documentElement.scrollWidth") <= 360
+        if folder := os.environ.get("WARDSTREAM_PICTURES"):
+            (Path(folder) / "flag-narrow.png").write_bytes(await page.picture())
+        assert console.log.kept == []
 
 
 async def test_records_read_again_after_an_outage_are_not_counted_again():

@@ -109,6 +109,42 @@ def test_confidence_is_watched_from_the_histogram():
     assert found[0].after < found[0].before
 
 
+def findings(number: int, feed: str, count: int = 40) -> dict:
+    return {
+        "kind": "findings", "feed": feed, "window": number, "to": (T0 + timedelta(minutes=number)).isoformat(),
+        "model": "m@2", "labels": {"PROBLEM": count, "TEST": count},
+    }  # fmt: skip
+
+
+def flagged(number: int, label: str = "PROBLEM", model: str = "m@2") -> dict:
+    return {
+        "kind": "flag", "feed": "all", "window": 0, "to": (T0 + timedelta(minutes=number)).isoformat(),
+        "model": model, "label": label,
+    }  # fmt: skip
+
+
+def test_a_rise_of_flags_on_one_label_of_a_reader_makes_an_event():
+    """Whatever feed the notes came by; flags on another reader, and a label that nobody flags more, make none."""
+    records = []
+    for n in range(40):
+        records += (
+            [flagged(n)] * (1 if n < 20 else 12) + [flagged(n, "TEST")] + [flagged(n, "TEST", "other@1")] * 9
+        )
+        records.append(findings(n, "ward" if n % 2 else "clinic"))
+    found = events_of(records)
+    assert {(e.monitor, e.feed, e.detail["field"]) for e in found} == {("flagged-rate", "all", "m@2 PROBLEM")}
+    assert found[0].window >= 20
+    assert found[0].after > found[0].before + 0.05
+
+
+def test_flags_on_readers_that_anybody_may_name_take_no_memory_without_end():
+    """Beyond ``drift.max_flagged_models`` they are not watched; those known before still are."""
+    monitors = Monitors(Drift(max_flagged_models=2, min_samples=10))
+    for record in [flagged(0, model=f"x{n}@1") for n in range(50)]:
+        assert monitors.observe(record) == []
+    assert len(monitors._flags) == 2
+
+
 @pytest.mark.parametrize(("ones", "total"), [(0, 5), (5, 5), (2, 5), (1, 7), (3, 4), (0, 0)])
 def test_spread_keeps_the_counts(ones, total):
     """As many ones as were counted, no more and no fewer."""

@@ -49,15 +49,15 @@ def flag(asked, after=0):
 def test_a_flag_tells_what_was_read_and_what_should_have_been(asked, was, should):
     """The record on the topic has both, who and when, and comes back from it as it was."""
     made = flag(asked)
-    told = json.loads(made.to_publication().value)
+    told = json.loads(made.to_publications()[0].value)
     assert (told["was"], told["should"], told["user"], told["time"]) == (
         was,
         should,
         "dr.lim",
         NOW.isoformat(),
     )
-    assert made.to_publication().key.decode() == NOTE
-    assert flag_from_json(made.to_publication().value) == made
+    assert made.to_publications()[0].key.decode() == NOTE
+    assert flag_from_json(made.to_publications()[0].value) == made
 
 
 @pytest.mark.parametrize(
@@ -192,3 +192,18 @@ async def test_a_flag_that_kafka_did_not_confirm_is_not_taken():
     log = KeptLog(PublishError("no", action="wait"))
     status, _, headers = await post(json.dumps({**WRONG, "user": "x"}), log)
     assert (status, "Retry-After" in headers) == (503, True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "label"),
+    [({**WRONG, "model": "m@1"}, "PROBLEM"), ({**CHANGED, "model": "m@1"}, "PROBLEM"),
+     ({**WRONG, "verdict": "missed", "label": "TEST", "model": "m@1"}, "TEST"),
+     ({**WRONG, "verdict": "right", "model": "m@1"}, None), (WRONG, None)],
+)  # fmt: skip
+def test_an_error_of_a_known_reader_is_counted_for_the_drift_monitor(asked, label):
+    """Beside the flag, under the reader's name, so that it meets what that reader found; neither place nor note is told."""
+    _, *counted = flag(asked).to_publications()
+    assert [json.loads(record.value)["label"] for record in counted] == ([label] if label else [])
+    for record in counted:
+        assert (record.topic, record.key, record.headers["kind"]) == ("telemetry", b"m@1", "flag")
+        assert NOTE not in record.value.decode()

@@ -209,13 +209,16 @@ async def test_telemetry_closes_a_window_by_count():
     """Confidence per feed goes to the drift monitors, in the form they read."""
     stage = stage_with(drift=Drift(window_messages=2))
     await stage.handle(record_of())
-    *_, telemetry = await stage.handle(record_of())
+    *_, telemetry, by_model = await stage.handle(record_of())
     body = json.loads(telemetry.value)
     assert telemetry.topic == "telemetry"
     assert (body["kind"], body["feed"], body["window"], body["notes"]) == ("annotation", "ward", 0, 2)
     assert body["confidence"] == {"count": 2, "sum": 1.66}
     assert body["histogram"] == {f"0.{at}": (2 if at == 8 else 0) for at in range(10)}
     assert body["languages_not_read"] == {"zh": 2}
+    found = json.loads(by_model.value)
+    assert (found["kind"], found["labels"]) == ("findings", {"PROBLEM": 2})
+    assert found["model"] == by_model.key.decode()
 
 
 async def test_telemetry_closes_a_window_by_time():
@@ -223,7 +226,7 @@ async def test_telemetry_closes_a_window_by_time():
     stage = stage_with(drift=Drift(window_seconds=10))
     await stage.handle(record_of())
     assert stage.tick(NOW + timedelta(seconds=9)) == []
-    (telemetry,) = stage.tick(NOW + timedelta(seconds=10))
+    telemetry, _ = stage.tick(NOW + timedelta(seconds=10))
     assert json.loads(telemetry.value)["notes"] == 1
     assert stage.tick(NOW + timedelta(seconds=60)) == []
 
@@ -242,7 +245,7 @@ async def test_open_windows_can_be_flushed():
     """At the end of a run nothing counted is lost."""
     stage = stage_with()
     await stage.handle(record_of())
-    assert [json.loads(p.value)["notes"] for p in stage.flush()] == [1]
+    assert [json.loads(p.value)["kind"] for p in stage.flush()] == ["annotation", "findings"]
 
 
 def test_a_note_survives_its_topic():
