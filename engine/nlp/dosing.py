@@ -67,6 +67,9 @@ _DOSE = re.compile(
     r"|sachets?|sprays?|patch(?:es)?|amp(?:oule)?s?|vials?)(?P<per>\s?(?:/|per)\s?\S+)?(?![\w/])",
     re.IGNORECASE,
 )
+_SO_OFTEN = re.compile(
+    r"(?<![\w.])(?P<count>\d)\s?x\s?/\s?(?P<unit>day|week|wk|month)\b", re.IGNORECASE
+)  # 3x/week
 _HOURLY = re.compile(
     r"\b(?:q\.?(?P<a>\d{1,2})(?:-(?P<b>\d{1,2}))?\s?h(?:rs?)?|(?P<c>\d{1,2})[ -]?hourly"
     r"|every\s(?P<d>\d{1,2})(?:\s?(?:-|to)\s?(?P<e>\d{1,2}))?\s?(?:hours?|hrs?|h))(?![\w])",
@@ -77,6 +80,7 @@ _FOR = re.compile(
     re.IGNORECASE,
 )
 _STEPS = re.compile(r"[\s,;]*\b(?:and then|then|followed by)\b[\s,:]*", re.IGNORECASE)
+_PERIODS = {"day": "d", "week": "wk", "wk": "wk", "month": "mo"}
 _SIDES = re.compile(r"[ \t]*(?:[,;+&]|\band\b)[ \t]*(?=\d)", re.IGNORECASE)
 _BOUNDS = {"7": "d", "52": "wk", "12": "mo", "day": "d", "week": "wk", "month": "mo"}
 _WORDS = re.compile(
@@ -148,6 +152,7 @@ def _timing(text: str, words: list[str]) -> dict[str, Any]:
         unit = _BOUNDS[bounds["part"] or bounds["word"].lower()]
         repeat["boundsDuration"] = {"value": int(bounds["count"]), "unit": unit, "system": UCUM, "code": unit}
     times = {_TIME[word] for word in words if word in _TIME}
+    times |= {(int(m["count"]), 1, _PERIODS[m["unit"].lower()], "", "") for m in _SO_OFTEN.finditer(text)}
     hourly = list(_HOURLY.finditer(text))
     when = [_MEALS[word] for word in words if word in _MEALS]
     if len(times) + len(hourly) == 1:

@@ -27,7 +27,16 @@ _NO_NAME = re.compile(
     r"|prior|raised|repeat|repeated|rising|rose|since|slightly|stable|still|the|then|to|today|trending|under|up|was|were|which|with|yesterday|ytd",
     re.IGNORECASE,
 )
+# "lost 5 kg in weight": by how much something changed is not its value.
+_BY_HOW_MUCH = re.compile(
+    r"\b(?:los[et]|losing|gain(?:ed|ing|s)?|put on|(?:loss|gain|drop|rise|fall|increase|decrease) of|(?:dropped|fell|fallen|rose|risen|increased|decreased|up|down) by)"
+    r"[ ](?:about |approximately |~ ?|another )?$",
+    re.IGNORECASE,
+)
+_LOOK_BACK = 30  # characters; longer than any of these
+_ENDS_ITEM = re.compile(r"[,;|]|[.](?=\s)")
 _MAX_DISTANCE = 120  # characters from the end of a name to its part
+_MAX_LINK = 3  # characters between a test and the value right behind it
 _MAX_LEAD = 40  # characters from a part to the name after it, when no name stands before
 
 
@@ -80,7 +89,16 @@ def _whole_of(
     at = bisect_left(wholes, part)
     before = wholes[at - 1] if at else None
     after = wholes[at] if at < len(wholes) else None
-    leads = after is not None and _LEADS.fullmatch(text, span.end, spans[after].start) is not None
+    if span.label is Label.TEST_VALUE and _BY_HOW_MUCH.search(
+        text[max(0, span.start - _LOOK_BACK) : span.start]
+    ):
+        return None
+    # "T 100.9F HR 108": a number before a test that has its own is of something else.
+    leads = (
+        after is not None
+        and _LEADS.fullmatch(text, span.end, spans[after].start) is not None
+        and not _has_a_number(text, spans, part, after)
+    )
     follows = before is not None and _is_adjacent(text, spans, before, part, previous)
     if leads and not follows:
         return after
@@ -89,8 +107,22 @@ def _whole_of(
         gap = text[max(last, spans[before].end) : span.start]
         return None if span.label is Label.TEST_VALUE and _names_another(gap) else before
     if before is None and after is not None and spans[after].start - span.end <= _MAX_LEAD:
-        return after
+        # "vit K 5mg IV, IV morphine": what has its own name, if one we do not know, leads no other.
+        is_of_another = _ENDS_ITEM.search(text, span.end, spans[after].start) is not None
+        return None if is_of_another or _has_a_number(text, spans, part, after) else after
     return None
+
+
+def _has_a_number(text: str, spans: Sequence[Span], part: int, whole: int) -> bool:
+    """Whether a part is a number, and right behind the test is one too."""
+    own = whole + 1
+    return (
+        own < len(spans)
+        and spans[part].label is Label.TEST_VALUE
+        and spans[own].label is Label.TEST_VALUE
+        and spans[own].start - spans[whole].end <= _MAX_LINK
+        and all(any(map(str.isdigit, text[spans[at].start : spans[at].end])) for at in (part, own))
+    )
 
 
 def _names_another(gap: str) -> bool:

@@ -42,7 +42,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
         "family history", "family medical history", "family hx", "fh", "fhx", "fam hx", "famhx",
     ),
     "social-history": (
-        "social history", "social hx", "shx", "soc hx", "social", "social and functional history",
+        "social history", "social hx", "shx", "sh", "soc hx", "social", "social and functional history",
         "functional status", "premorbid function", "lifestyle", "smoking", "alcohol",
         "occupational history", "travel history", "travel and contact history",
     ),
@@ -150,6 +150,10 @@ _BARE_START = re.compile(rf"(?:^|(?<=[\r\n])){_LEAD}(?P<name>{'|'.join(_BARE)})(
 _MARKDOWN = re.compile(r"(?:^|(?<=[\r\n]))[ \t]{0,8}#{1,4}[ \t]+(?P<name>[^\r\n]{1,80})")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\n|\r)?")
 _REST_IS_BLANK = re.compile(r"[ \t]*(?:\r|\n|$)")
+# "FHx: father DM. Skin: no rash": a name with a colon opens something else on the same line, whatever it is.
+_NEXT_TOPIC = re.compile(
+    r"[.;][ \t]{1,4}(?P<name>(?!(?:Father|Mother|Brother|Sister|Mat|Pat|Maternal|Paternal|Mom|Dad)\b)[A-Z][A-Za-z/]{1,24}(?: [A-Za-z/]{1,24})?:)[ \t]"
+)
 _GOES_ON = re.compile(r"[ \t]*(?:[-*•–+]|\(?\d{1,2}[.)])|[ \t]+\S")
 
 
@@ -224,6 +228,9 @@ def _body_end(text: str, name: str, body: int, end: int) -> int:
     inline = name in _INLINE and _REST_IS_BLANK.match(text, body) is None
     if not inline and name not in _BLOCK:
         return end
+    topic = _NEXT_TOPIC.search(text, body, end) if inline else None
+    if topic is not None:
+        end = topic.start("name")
     last = ""  # the line before, once there was one
     blank = False
     for line in _LINE.finditer(text, body, end):

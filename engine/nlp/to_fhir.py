@@ -24,6 +24,31 @@ from engine.records import Assertion, Entity, Label, ModelInfo
 
 Json = dict[str, Any]
 
+# What a reader may take for a finding and is none: a quality that is well, the name of an examination or of a list.
+_NO_FINDINGS = {
+    Label.PROBLEM: frozenset(
+        (
+            "soft",
+            "supple",
+            "alert",
+            "well",
+            "normal",
+            "stable",
+            "comfortable",
+            "clear",
+            "mdm",
+            "mr",
+            "mrs",
+            "ms",
+        )
+    ),
+    Label.TEST: frozenset(
+        ("examination", "physical examination", "exam", "investigations", "results", "bloods", "labs", "h")
+    ),
+    Label.MEDICATION: frozenset(
+        ("medication", "medications", "meds", "medicine", "medicines", "drug", "drugs")
+    ),
+}
 _MAX_EFFECT_DISTANCE = 60  # characters between a medicine and what it did: "penicillin (rash)"
 _AND = re.compile(
     r"[ \t]*(?:,|/|\+|&|,?[ ](?:and|or))[ \t]*(?:[a-z]+[ ]){0,2}", re.IGNORECASE
@@ -37,7 +62,7 @@ class Annotation:
     Attributes:
         bundle: the transaction; None when nothing was found that gives a resource.
         withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
-            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``heading`` (part of the name of a section), ``blank`` (no words in the
+            ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``heading`` (part of the name of a section), ``no-finding`` (such as "soft"), ``blank`` (no words in the
             span), ``repeated`` (a problem that the note has named before and meant in the same way); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
             they were no valid FHIR.
     """
@@ -117,6 +142,8 @@ class _Maker:
                 self.withheld["blank"] += 1
             elif self._is_in_heading(entity):
                 self.withheld["heading"] += 1
+            elif entity.text.lower() in _NO_FINDINGS.get(entity.label, ()):
+                self.withheld["no-finding"] += 1
             elif entity.score < self._min_score:
                 self.withheld["low-score"] += 1
             else:

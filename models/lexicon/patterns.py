@@ -41,7 +41,7 @@ _HOW_OFTEN = re.compile(
     r"(?<![\w/])(?:(?:once|twice|thrice|(?:one|two|three|four|five|six|\d{1,2})[ ]times?)[ -]?(?:/|(?:a|per|every|each)[ ])?"
     r"(?:daily|day|week|weekly|month)"
     r"|every[ ](?:other[ ]day|morning|night|evening|\d{1,2}(?:[ ]?(?:-|to)[ ]?\d{1,2})?[ ]?(?:hours?|hrs?|h|days?|weeks?|months?|minutes?))"
-    r"|\d{1,2}[ -]?hourly|q\.?\d{1,2}(?:-\d{1,2})?[ ]?h(?:rs?)?|q[.][iod][.][dn][.]|q[io]?d|qds|t[.]i[.]d[.]|t[.]d[.]s[.]|tid|tds"
+    r"|\d{1,2}[ -]?hourly|q\.?\d{1,2}(?:-\d{1,2})?[ ]?h(?:rs?)?|\d[ ]?x[ ]?/[ ]?(?:day|week|wk|month)|q[.][iod][.][dn][.]|q[io]?d|qds|t[.]i[.]d[.]|t[.]d[.]s[.]|tid|tds"
     r"|b[.]i[.]d[.]|b[.]d[.]|bid|bd|o[.]d[.]|eod|p[.]r[.]n[.]|prn|nocte|stat(?=[ ]dose|[,.;]|[ ]?$)|once[ ]daily|daily|nightly|at[ ]bedtime|alternate[ ]days?"
     r"|once[ ]weekly|as[ ]needed|when[ ]required|when[ ]necessary)(?![\w])",
     re.IGNORECASE,
@@ -59,10 +59,10 @@ _WHEN_AFTER_DOSE = (
     r"(?:[/,&+ ]{1,2}(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]{0,6}){0,6}|(?:on[ ])?(?:the[ ])?other[ ]days|x[ ]?\d{1,2}[ ](?:days?|weeks?|months?|doses?)"
     r"|x[ ]?\d{1,2}(?:/\d{1,2})?|for[ ]\d{1,3}/(?:7|52|12)|\d{1,2}/(?:7|52|12)"
 )
-_AFTER_NAME = re.compile(rf"[ ]?,?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN})(?![\w/]))")
-_AFTER_DOSE = re.compile(rf"[ ]?,?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN}|{_WHEN_AFTER_DOSE})(?![\w/]))")
+_AFTER_NAME = re.compile(rf"[ ]?[,|]?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN})(?![\w/]))")
+_AFTER_DOSE = re.compile(rf"[ ]?[,|]?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN}|{_WHEN_AFTER_DOSE})(?![\w/]))")
 _BEFORE = re.compile(rf"(?<![\w/])(?P<part>{_ROUTE})(?=[ ]$)")
-_TOGETHER = re.compile(r"[ ]{0,2},?[ ]{0,2}")
+_TOGETHER = re.compile(r"[ ]{0,2}[,|]?[ ]{0,2}")
 _LEADS_ON = re.compile(r"[ ]\w{4}")  # a word that is no shorthand follows
 _LOOK_BACK = 26  # characters; longer than any route
 
@@ -92,7 +92,7 @@ _LINK = (
     # "K+ 5.4", "Cl- 101", "Ca2+ 2.3": the charge of an ion is no value.
     r"(?:2?[+-](?=[ ]{0,3}[:=]?[ ]{0,3}[<>]?\d))?"
     r"(?:[ ]{0,4}(?:(?:level|levels|value|reading|result|results|count|titre|titer|Ag|Ab|antigen|antibody)[ ])?"
-    r"(?:(?:of|is|was|were|are|at|showed|shows|shown|revealed|came[ ]back|remained|being|to|found[ ]to[ ]be|noted[ ]to[ ]be|reported[ ]as|on[ ]RA)[ ]|[:=~@][ ]{0,3}|-[ ]|-[>][ ]?|→[ ]?|\()?"
+    r"(?:(?:of|is|was|were|are|at|showed|shows|shown|revealed|came[ ]back|remained|being|to|found[ ]to[ ]be|noted[ ]to[ ]be|reported[ ]as|on[ ]RA)[ ]|[:=~@|][ ]{0,3}|-[ ]|-[>][ ]?|→[ ]?|\()?"
     r"(?:(?:has[ ]|have[ ])?(?:dropped|fallen|fell|risen|rose|increased|decreased|improved|gone[ ]up|gone[ ]down|went[ ]up|went[ ]down"
     rf"|trended[ ]up|trended[ ]down|down|up)[ ](?:from[ ]{_NUMBER}(?:[ ]?%|[ ]?[a-z]{{1,4}}/[a-z]{{1,4}})?[ ])?to[ ])?"
     r"(?:(?:also|still|slightly|mildly|markedly|moderately|significantly|only|about|approximately|around|within|at|[:=])[ ]?)?)"
@@ -124,7 +124,7 @@ _REFERENCE_BEFORE = re.compile(
 # Vital signs and results written together or too short to be words: "BP120/80", "T 37.2", "HR88".
 _GLUED = re.compile(
     r"(?<!\w)(?:(?P<t>BP)[ ]?:?[ ]?(?P<v>\d{2,3}s?/\d{2,3}s?)|(?P<t2>HR|PR|RR|GCS|CBG|TW|Plt|CRP)(?P<v2>\d{1,4}(?:\.\d)?)"
-    r"|(?P<t3>SpO2|SaO2)(?P<v3>\d{2,3}[ ]?%?)|(?P<t4>T|Temp|Tm|Tmax)[ ]?[:=]?[ ]?(?P<v4>(?:3[4-9]|4[0-2])(?:\.\d{1,2})?(?:[ ]?(?:°[ ]?)?C)?)"
+    r"|(?P<t3>SpO2|SaO2)(?P<v3>\d{2,3}[ ]?%?)|(?P<t4>T|Temp|Tm|Tmax)[ ]?[:=]?[ ]?(?P<v4>(?:3[4-9]|4[0-2])(?:\.\d{1,2})?(?:[ ]?(?:°[ ]?)?C)?|(?:9[5-9]|10[0-7])(?:\.\d{1,2})?[ ]?(?:°[ ]?)?F)"
     r"|(?P<t5>Hb|Na|K|Cr|INR)(?P<v5>\d{1,3}(?:\.\d{1,2})?))(?![\w/])"
 )
 

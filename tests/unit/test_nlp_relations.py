@@ -40,6 +40,10 @@ ROWS = [
     ("<T:Hb> was checked.\n<V:10.2>", ""),
     ("<T:TW> <V:14.2>, Neu <V:88%>, <T:Hb> <V:9.1>", "TW=14.2; Hb=9.1"),
     ("<T:Ferritin> <V:9> in May, now <V:40>", "Ferritin=9,40"),
+    ("Has gained <V:3 kg> in <T:weight>", ""),
+    ("<V:3 kg> of <T:weight>", "weight=3 kg"),
+    ("Temp <V:38.4> <T:RR> <V:22>", "RR=22"),
+    ("Thiamine <D:100mg IV>, <D:PO> <M:lorazepam> <D:1mg>", "lorazepam=PO,1mg"),
 ]  # fmt: skip
 
 

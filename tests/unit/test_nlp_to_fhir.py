@@ -474,3 +474,17 @@ def test_a_medicine_to_be_stopped_or_avoided_is_not_intended(marked):
     """The opposite of what is planned must not come out as a plan."""
     (one,) = made(marked, "MedicationStatement")
     assert one["status"] in {"not-taken", "unknown"}
+
+
+def test_words_that_are_no_findings_give_none():
+    """A reader may take "abdomen soft" for a problem."""
+    assert annotated("Abdomen <soft>. <T:Examination> normal.").withheld == {"no-finding": 2}
+
+
+@pytest.mark.parametrize(
+    "marked", ["Plan: stop <M:aspirin> today", "<M:Gliclazide> | <D:60 mg> | Stop", "<M:Heparin> held"]
+)
+def test_a_medicine_that_is_stopped_is_not_intended_nor_active(marked):
+    """In a plan, in a table, behind its name."""
+    (one,) = made(marked, "MedicationStatement")
+    assert one["status"] == "unknown"

@@ -83,6 +83,7 @@ TIMINGS = [
     ("2 puffs every 4-6 hours", {"frequency": 1, "period": 4, "periodUnit": "h", "periodMax": 6}),
     ("70 mg weekly", {"frequency": 1, "period": 1, "periodUnit": "wk"}),
     ("three times a day", {"frequency": 3, **DAY}),
+    ("4000 units SC 3x/week", {"frequency": 3, "period": 1, "periodUnit": "wk"}),
     ("p.o. t.d.s. after meals", {"frequency": 3, **DAY, "when": ["PC"]}),
     ("100 mg ON and 50 mg OM", {}),
     ("20 mg a day", {}),
