@@ -17,6 +17,9 @@ from engine.mapping.tables import Line
 PATIENT_TYPES = ("MR", "PI", "PT", "NI", "NRIC", "FIN", "SS", "PN")
 """Identifier types (table 0203, and Singapore's) that name a patient, best first: the hospital's own before the state's."""
 
+_KINDS = frozenset({"", "ISO", "UUID", "GUID", "DNS", "URI", "L", "N"})
+"""What a universal id may be (table 0301): a configured system says as much, and nothing of other words."""
+
 
 class Naming:
     """Systems of identifiers for one site."""
@@ -47,7 +50,8 @@ class Naming:
         """The system, and which of the three parts it tells (1 to 3)."""
         for part, known in ((2, universal), (1, name)):
             if known and known.upper() in self._known:
-                return self._known[known.upper()], (2, 3) if part == 2 else (1,)
+                typed = (2, 3) if kind.upper() in _KINDS else (2,)
+                return self._known[known.upper()], typed if part == 2 else (1,)
         if universal:
             if kind.upper() in {"ISO", ""} and is_oid(universal):
                 return f"urn:oid:{universal}", (2, 3)

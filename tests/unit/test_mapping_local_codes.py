@@ -81,3 +81,50 @@ def test_a_word_does_not_claim_to_be_of_the_table(process):
     """Married is no code of table 0002: beside the FHIR code it stands as the sender's own."""
     status = converted(process, PATIENT + "||||||||Married").one("Patient")["maritalStatus"]["coding"]
     assert status[1] == {"system": "urn:wardstream:codesystem:KGH:v2-0002", "code": "Married"}
+
+
+def test_a_display_that_the_fhir_code_has_no_room_for_is_told(process):
+    """Encounter.class is one Coding, and its display that of the FHIR code."""
+    outcome = converted(process, PATIENT, "PV1|1|O^Ambulant")
+    assert outcome.one("Encounter")["class"]["display"] == "ambulatory"
+    assert outcome.unmapped()["PV1[1]-2[1].2"] == "the FHIR code has a display of its own"
+
+
+def test_the_route_of_an_unknown_amount_has_its_place(process):
+    """A dosage needs a dose (mad-1): it is there and said to be unknown, and the route is not lost with it."""
+    head = HEAD.replace("ADT^A01^ADT_A01", "RAS^O17^RAS_O17")
+    segments = ("ORC|RE|O1^EMR", "RXA|0|1|202601011200||^Aspirin|999", "RXR|PO^Oral^HL70162")
+    outcome = process("\r".join((head, PATIENT, *segments)).encode())
+    dosage = outcome.one("MedicationAdministration")["dosage"]
+    assert dosage["dose"]["extension"][0]["valueCode"] == "unknown"
+    assert dosage["route"]["coding"][0]["code"] == "PO"
+
+
+def test_a_person_booked_in_aig_is_no_device(process):
+    """Many systems book the clinician as a general resource and say so by its type."""
+    head = HEAD.replace("ADT^A01^ADT_A01", "SIU^S12^SIU_S12")
+    segments = (
+        "SCH|1^A",
+        PATIENT,
+        "RGS|1",
+        "AIG|1|A|1003^FAMILY, FRED|2^PROVIDER",
+        "AIG|2|A|X9^Scanner|3^EQUIPMENT",
+    )
+    outcome = process("\r".join((head, *segments)).encode())
+    (person,) = outcome.of("Practitioner")
+    assert person["name"] == [{"text": "FAMILY, FRED"}]
+    assert person["identifier"][0]["value"] == "1003"
+    assert [d["identifier"][0]["value"] for d in outcome.of("Device") if "identifier" in d] == ["X9"]
+
+
+def test_the_drg_and_the_rank_of_diagnoses_of_a_referral_without_a_visit(process):
+    """There is no Encounter to hold them: the referral and the Condition do."""
+    head = HEAD.replace("ADT^A01^ADT_A01", "REF^I12^REF_I12")
+    diagnosis = "DG1|1||I20.9^Angina^I10||||||||||||2"
+    segments = ("RF1|A||CAR|||R1^GP", "PRD|RP|Jones^Jack", PATIENT, diagnosis, "DRG|F10^PCI^99DRG")
+    outcome = process("\r".join((head, *segments)).encode())
+    assert not outcome.of("Encounter")
+    (rank,) = outcome.one("Condition")["extension"]
+    assert (rank["url"].rpartition("/")[2], rank["valueDecimal"]) == ("diagnosis-priority", 2)
+    assert "F10" in str(outcome.one("ServiceRequest")["extension"])
+    assert not {u for u in outcome.unmapped() if u.startswith(("DRG", "DG1[1]-15"))}

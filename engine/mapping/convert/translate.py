@@ -54,11 +54,16 @@ def _to_coding(inner: Converter, table: CodeTable) -> Converter:
             return None
         found = table.lookup(text)
         run.saw_code(table.name, text, known=found is not None or not table.entries)
+        mark = len(run.trail)
         original: dict[str, Any] | None = inner(node, segment, run)
         if found is not None and found.code:
             coding = found.coding()
-            if original and "display" in original:
-                coding.setdefault("display", original["display"])
+            sent = original.get("display") if original else None
+            if sent and coding.setdefault("display", sent) != sent:
+                run.undo(mark)
+                run.use_all(child(node, 1))
+                run.use_all(child(node, 3))
+                run.refuse(child(node, 2), "the FHIR code has a display of its own")
             return coding
         if found is None and original is not None:
             _keep_local(original, table, text, node, run)
