@@ -128,3 +128,17 @@ def test_the_drg_and_the_rank_of_diagnoses_of_a_referral_without_a_visit(process
     assert (rank["url"].rpartition("/")[2], rank["valueDecimal"]) == ("diagnosis-priority", 2)
     assert "F10" in str(outcome.one("ServiceRequest")["extension"])
     assert not {u for u in outcome.unmapped() if u.startswith(("DRG", "DG1[1]-15"))}
+
+
+@pytest.mark.parametrize(
+    ("flag", "code"), [("Abnormal", "A"), ("*", "A"), ("High", "H"), ("Not Detected", "ND")]
+)
+def test_words_of_the_interpretation_are_understood(process, flag, code):
+    """Laboratories print them beside the result."""
+    head = HEAD.replace("ADT^A01^ADT_A01", "ORU^R01^ORU_R01")
+    segments = ("OBR|1||F1|CHEM^Chemistry", f"OBX|1|ST|1^Test||5|||{flag}|||Final")
+    outcome = process("\r".join((head, PATIENT, *segments)).encode())
+    observation = outcome.one("Observation")
+    assert observation["interpretation"][0]["coding"][0]["code"] == code
+    assert observation["status"] == "final"
+    assert found_in(outcome, "code-unknown") == []
