@@ -332,7 +332,7 @@ class _Watch:
     def warn(self, *_: object) -> None:
         self.spoiled = True
 
-    unknown_code = warn
+    unknown_code = unlike_others = warn
 
     def make(self, resource: Json, *key: str) -> tuple[str, bool]:
         """As :meth:`Run.make`; what one value tells of one thing twice is not done again."""

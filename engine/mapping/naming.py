@@ -8,6 +8,7 @@ says, the universal id as a URN, a stated URN with the local name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from engine.hl7v2.tree import NULL, Leaf, Message, Node, child, first_leaf
@@ -17,6 +18,11 @@ from engine.mapping.tables import Line
 PATIENT_TYPES = ("MR", "PI", "PT", "NI", "NRIC", "FIN", "SS", "PN")
 """Identifier types (table 0203, and Singapore's) that name a patient, best first: the hospital's own before the state's."""
 
+AMBIGUOUS_TYPES = {"FIN": re.compile(r"[A-Z]\d{7}[A-Z]")}
+"""Types by which two countries mean two things, and the form of the numbers that name a patient.
+
+A FIN is Singapore's number of a foreigner, and to US hospitals the financial number of a stay.
+"""
 _KINDS = frozenset({"", "ISO", "UUID", "GUID", "DNS", "URI", "L", "N"})
 """What a universal id may be (table 0301): a configured system says as much, and nothing of other words."""
 
@@ -80,9 +86,9 @@ class Naming:
         """System of an identifier that names no authority: the sender's own numbers of that kind."""
         return f"{self.base}sender:{safe(facility) or 'unknown'}:{safe(what)}"
 
-    def of_type(self, kind: str) -> str:
-        """System of numbers that one authority alone issues, by their type (``type:NRIC``); "" for any other."""
-        return self._known.get(f"TYPE:{kind.upper()}", "") if kind else ""
+    def of_type(self, kind: str, value: str) -> str:
+        """System of a number that one authority alone issues, by its type (``type:NRIC``); "" for any other."""
+        return self._known.get(f"TYPE:{kind.upper()}", "") if kind and _is_of(kind.upper(), value) else ""
 
     def cx(self, node: Node, facility: str, what: str = "") -> tuple[str, str] | None:
         """(system, value) of a CX; None when it has no value."""
@@ -90,7 +96,7 @@ class Naming:
         if not value:
             return None
         kind = plain(child(node, 5))
-        system = self.of_type(kind) or self.hd_system(child(node, 4))
+        system = self.of_type(kind, value) or self.hd_system(child(node, 4))
         return system or self.sender_system(facility, what or kind or "id"), value
 
     def ei(self, node: Node, facility: str, what: str) -> tuple[str, str] | None:
@@ -119,6 +125,12 @@ def plain(node: Node) -> str:
     return "" if text == NULL else text.strip()
 
 
+def _is_of(kind: str, value: str) -> bool:
+    """Whether a number may be of the type that its sender says."""
+    form = AMBIGUOUS_TYPES.get(kind)
+    return form is None or form.fullmatch(value.upper()) is not None
+
+
 def choose_patient_identifier(repetitions: Sequence[Node]) -> Node | None:
     """The repetition of PID-3 that names the patient: best type first, then with an authority, then the first.
 
@@ -130,7 +142,8 @@ def choose_patient_identifier(repetitions: Sequence[Node]) -> Node | None:
         if not plain(child(node, 1)):
             continue
         kind = plain(child(node, 5)).upper()
-        rank = PATIENT_TYPES.index(kind) if kind in PATIENT_TYPES else len(PATIENT_TYPES)
+        names = kind in PATIENT_TYPES and _is_of(kind, plain(child(node, 1)))
+        rank = PATIENT_TYPES.index(kind) if names else len(PATIENT_TYPES)
         if rank == len(PATIENT_TYPES) and not plain(child(node, 4)):
             rank += 1
         if best is None or (rank, position) < best:

@@ -255,6 +255,9 @@ class Run:
         if issue not in self.issues[-3:]:  # a value and both ends of its range have one unit
             self.issues.append(issue)
 
+    def unlike_others(self) -> None:
+        """Note that what is made of the value at hand says nothing of other values of its form; see :mod:`engine.mapping.memory`."""
+
     def unknown_code(
         self,
         table: str,

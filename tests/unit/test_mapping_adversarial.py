@@ -77,6 +77,18 @@ def test_a_national_number_is_one_person_whoever_sends_it(convert, cx):
     assert patient(convert, cx, sender="EMR|PGH", name="another") == at_kgh
 
 
+@pytest.mark.parametrize("number", ["3002847361", "S000001", "A12345678"])
+def test_the_financial_number_of_a_stay_is_no_foreigners_number(convert, number):
+    """US hospitals call it FIN as well; two hospitals' equal numbers must not meet, nor name a patient before the record."""
+    for _ in range(3):
+        patient(convert, "S0000001X^^^KGH^FIN")
+    systems = {patient(convert, f"{number}^^^{name}^FIN")[1] for name in ("KGH", "PGH")}
+    assert systems == {"urn:wardstream:authority:KGH", "urn:wardstream:authority:PGH"}
+    for _ in range(3):
+        assert patient(convert, f"{number}^^^KGH^FIN")[1] == "urn:wardstream:authority:KGH"
+    assert patient(convert, "S0000002X^^^KGH^FIN")[1] == "urn:wardstream:authority:sg-nric"
+
+
 def test_what_makes_the_id_stands_in_the_identifier(convert):
     """Configured names win; the id follows from the system that the identifier shows."""
     authorities = {"KGH": "https://kgh.example/mrn"}

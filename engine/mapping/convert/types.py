@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from engine.hl7v2.tree import Node, Segment, child
 from engine.mapping.codes import V2_SYSTEM, v2_codes
 from engine.mapping.convert.primitives import Converter, value_text
-from engine.mapping.naming import plain
+from engine.mapping.naming import AMBIGUOUS_TYPES, plain
 
 if TYPE_CHECKING:
     from engine.mapping.run import Run
@@ -46,9 +46,12 @@ def cx_system(what: str = "") -> Converter:
 
     def convert(node: Node, _segment: Segment, run: Run) -> str | None:
         kind = plain(child(node, 5))
-        if not plain(child(node, 1)):
+        value = plain(child(node, 1))
+        if not value:
             return _authority(child(node, 4), (1, 2, 3), run)
-        known = run.naming.of_type(kind)
+        if kind.upper() in AMBIGUOUS_TYPES:
+            run.unlike_others()
+        known = run.naming.of_type(kind, value)
         if known:
             return known
         told = _authority(child(node, 4), (1, 2, 3), run)
