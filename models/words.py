@@ -193,7 +193,7 @@ def _stand_in(tokenizer: Tokenizer) -> int:
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Words, and the characters without which :data:`_PLAIN` finds the same ones sooner."""
     marks = _ranges(
-        code for code in range(0x300, 0x1E8D7) if unicodedata.category(chr(code)) in {"Mn", "Mc", "Me"}
+        code for code in range(0x300, 0xE01F0) if unicodedata.category(chr(code)) in {"Mn", "Mc", "Me"}
     )
     joiners = "\u200c\u200d"
     words = rf"{_RUN}|[{_UNSPACED}][{marks}]*|(?:(?![{_UNSPACED}])[^\W_][{marks}{joiners}]*)+|[^\s]"
