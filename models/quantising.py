@@ -8,7 +8,8 @@ every BERT) then leave few of the 256 steps to the rest. Three remedies, each me
 - a product whose error stays above :data:`WORST` is left in float;
 - a table of embeddings gets a scale for each row instead of one for all.
 
-What is left in float is kept in half precision in the file and unfolded when the model is loaded.
+What is left in float is kept in half precision in the file. It is brought to eight bits piece by piece when the model is
+loaded (models/tuning.py), which the operators that are written here can't do.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from models.tuning import WEIGHT_STEPS
 
 Floats = NDArray[np.float32]
 
@@ -53,8 +56,6 @@ Discharge medications: 1) furosemide 40 mg PO every morning 2) spironolactone 25
 WORST = 0.025
 #: How much of a channel's lead is taken off it; 0 leaves it as it is.
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
-#: Without VNNI, products of eight-bit weights overflow sixteen-bit sums in silence (onnxruntime's quantization guide).
-_WEIGHT_STEPS = 63
 _LARGE = 100_000  # numbers in a table that is worth packing
 
 
@@ -167,7 +168,7 @@ def _factors(values: Sequence[Floats], matrix: Floats, share: float) -> Floats:
 def _error(values: Sequence[Floats], matrix: Floats, factors: Floats) -> float:
     """Of the product in eight bits, relative to its size."""
     scaled = matrix * factors[:, None]
-    step = np.maximum(np.abs(scaled).max(axis=0), 1e-9) / _WEIGHT_STEPS
+    step = np.maximum(np.abs(scaled).max(axis=0), 1e-9) / WEIGHT_STEPS
     scaled = np.round(scaled / step) * step
     wrong = size = 0.0
     for each in values:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from engine.errors import ExtractorError, SettingsError
 from models.artifact import FP16, FP32, INT8, Artifact
+from models.tuning import UNWANTED, tuned
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 #: What each device prefers, best first. Integer matrix products do not run on the CUDA provider.
@@ -142,11 +143,8 @@ class Session:
         Raises:
             ExtractorError: the runtime failed, or answered with something else than numbers.
         """
-        feeds = self._feeds(rows)
         try:
-            answer = (
-                self._bound(feeds) if self.provider == CUDA else self._session.run([self._output], feeds)[0]
-            )
+            answer = self._bound(self._feeds(rows)) if self.provider == CUDA else self._one_by_one(rows)
         except Exception as error:
             raise ExtractorError(
                 f"The model failed on a batch of {len(rows)} windows ({type(error).__name__})",
@@ -164,6 +162,14 @@ class Session:
             mask[at, : len(row)] = 1
         known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
         return {name: known[name].astype(kind, copy=False) for name, kind in self._types.items()}
+
+    def _one_by_one(self, rows: Sequence[NDArray[np.int32]]) -> NDArray[np.generic]:
+        """Without padding, which the tuned graph has no mask for."""
+        answers = [self._session.run([self._output], self._feeds([row]))[0][0] for row in rows]
+        if len(answers) == 1:
+            return np.asarray(answers[0])[None]
+        longest = max(len(row) for row in rows)
+        return np.stack([np.pad(each, ((0, longest - len(each)), (0, 0))) for each in answers])
 
     def _bound(self, feeds: dict[str, NDArray[np.generic]]) -> NDArray[np.generic]:
         """Inputs are copied once and the output stays on the device until it is whole."""
@@ -184,7 +190,11 @@ def _open(path: Path, provider: str) -> ort.InferenceSession:
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return ort.InferenceSession(str(path), options, providers=_providers(provider))
+    if provider == CUDA:
+        return ort.InferenceSession(str(path), options, providers=_providers(provider))
+    return ort.InferenceSession(
+        tuned(path), options, providers=_providers(provider), disabled_optimizers=list(UNWANTED)
+    )
 
 
 def _providers(provider: str) -> list[str | tuple[str, dict[str, str]]]:
