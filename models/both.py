@@ -19,7 +19,7 @@ from engine.nlp.aside import Aside
 from engine.nlp.language import foreign_text
 from engine.ports import EntityExtractor
 from engine.records import ModelInfo, Note, Span
-from models.baseline import RuleExtractor
+from models.baseline import SHORTHAND_SCORES, RuleExtractor
 from models.ner import OnnxExtractor
 
 #: Share of function words below which a note is shorthand. Of 1,618 abstracts and reports one lies below, of ward notes few above.
@@ -94,7 +94,7 @@ class BothExtractor:
 
     def __init__(self, model: OnnxExtractor, rules: RuleExtractor | None = None) -> None:
         self.model = model
-        self._rules = rules or RuleExtractor()
+        self._rules = rules or RuleExtractor(SHORTHAND_SCORES)
         self._aside = Aside()
 
     @property
