@@ -5,8 +5,12 @@ Numbers, all from settings: a batch holds at most ``batch_pieces`` padded pieces
 length over several batches' worth, so that little is padding. A batch that fails is run again window by window: the one
 that can't be read takes no other along.
 
-There is no task while nothing waits: the first window starts one and the last ends it. So a batcher needs no closing,
-and lives through several event loops, one after another.
+Who brings few windows and who brings many wait in lanes of their own, and the lanes take turns. So a short note never waits
+for the end of a long one, and a stream of short ones takes no more than half from a long one. Each lane is first come,
+first served.
+
+There is no task while nothing waits: windows start as many as may run at one time, and each ends when none is left. So a
+batcher needs no closing, and lives through several event loops, one after another.
 """
 
 from __future__ import annotations
@@ -17,7 +21,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +33,8 @@ Run = Callable[[Sequence[Row]], Scores]
 
 #: Batches' worth of windows that are sorted by length together. More would keep the oldest waiting for longer.
 SORTED_TOGETHER = 8
+#: Windows of one caller up to which it waits in the lane of short ones: some 5,000 characters of English.
+SHORT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +94,11 @@ class Batcher:
 
     def __init__(self, run: Run, executor: Executor, limits: Limits) -> None:
         self._run, self._executor, self._limits = run, executor, limits
-        self._waiting: deque[_Waiting] = deque()
+        self._lanes: tuple[deque[_Waiting], deque[_Waiting]] = (deque(), deque())
+        self._turn = 0
         self._pieces = 0
         self._full = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self.served = Served()
 
     async def submit(self, rows: Sequence[Row]) -> list[Scores]:
@@ -114,7 +120,7 @@ class Batcher:
             )
         loop = asyncio.get_running_loop()
         items = [_Waiting(row, time.monotonic(), loop.create_future()) for row in rows]
-        self._waiting.extend(items)
+        self._lanes[len(items) > SHORT].extend(items)
         self._pieces += size
         self._wake(loop)
         try:
@@ -125,9 +131,11 @@ class Batcher:
     def _wake(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._pieces >= self._limits.batch_pieces:
             self._full.set()
-        if self._task is None or self._task.done():
+        self._tasks = {task for task in self._tasks if not task.done()}
+        if not self._tasks:
             self._full = asyncio.Event()
-            self._task = loop.create_task(self._serve())
+        while len(self._tasks) < self._limits.parallel:
+            self._tasks.add(loop.create_task(self._serve()))
 
     def _forget(self, items: Sequence[_Waiting]) -> None:
         """A caller that gave up (time-out, one bad window) takes what still waits of it out of the queue."""
@@ -135,20 +143,17 @@ class Batcher:
             item.future.cancel()
 
     async def _serve(self) -> None:
-        while self._waiting:
+        while any(self._lanes):
             await self._company()
-            gate = asyncio.Semaphore(self._limits.parallel)
-            await asyncio.gather(*(self._in_turn(gate, batch) for batch in self._take()))
-
-    async def _in_turn(self, gate: asyncio.Semaphore, batch: list[_Waiting]) -> None:
-        async with gate:
-            await self._serve_batch([item for item in batch if not item.future.cancelled()])
+            for batch in self._take():
+                await self._serve_batch([item for item in batch if not item.future.cancelled()])
 
     async def _company(self) -> None:
         """Waits until a batch is full or the oldest has waited long enough."""
         if self._limits.rows == 1:
             return
-        left = self._waiting[0].since + self._limits.batch_wait - time.monotonic()
+        oldest = min(lane[0].since for lane in self._lanes if lane)
+        left = oldest + self._limits.batch_wait - time.monotonic()
         if self._pieces < self._limits.batch_pieces and left > 0:
             self._full.clear()
             try:
@@ -158,17 +163,19 @@ class Batcher:
                 return
 
     def _take(self) -> list[list[_Waiting]]:
-        """The oldest windows, several batches' worth, sorted by length and cut by padded pieces."""
-        budget = self._limits.batch_pieces * SORTED_TOGETHER
-        count = size = 0
-        for item in self._waiting:
-            if count and size + len(item.row) > budget:
+        """The next window; where several run together, batches' worth of them, sorted by length and cut by padded pieces."""
+        budget = self._limits.batch_pieces * SORTED_TOGETHER if self._limits.rows > 1 else 0
+        taken: list[_Waiting] = []
+        size = 0
+        while any(self._lanes):
+            lane = self._lanes[self._turn] or self._lanes[1 - self._turn]
+            if taken and size + len(lane[0].row) > budget:
                 break
-            count, size = count + 1, size + len(item.row)
-        taken = sorted(islice(self._waiting, count), key=lambda item: len(item.row))
-        for _ in range(count):
-            self._waiting.popleft()
+            size += len(lane[0].row)
+            taken.append(lane.popleft())
+            self._turn = 1 - self._turn
         self._pieces -= size
+        taken.sort(key=lambda item: len(item.row))
         batches: list[list[_Waiting]] = []
         for item in taken:
             rows = len(batches[-1]) + 1 if batches else 0

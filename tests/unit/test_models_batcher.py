@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -186,3 +187,42 @@ async def test_rows_that_must_run_alone_do(model: Model, threads: ThreadPoolExec
     async with asyncio.timeout(25):
         await batcher.submit([row(5), row(6)])
     assert model.batches == [[5], [6]]
+
+
+async def test_a_short_note_does_not_wait_for_the_end_of_a_long_one(
+    model: Model, threads: ThreadPoolExecutor
+) -> None:
+    """It comes while a long one is read: its windows take every second turn from then on."""
+    batcher = Batcher(model, threads, Limits(1000, 0.01, 100_000, rows=1))
+    long = asyncio.create_task(batcher.submit([row(9)] * 300))
+    await asyncio.sleep(0)
+    come = len(model.batches)
+    await batcher.submit([row(5), row(5)])
+    assert not long.done()
+    order = [length for (length,) in model.batches]
+    assert [at for at, length in enumerate(order) if length == 5][-1] <= come + 4
+    assert len(await long) == 300
+
+
+async def test_short_notes_do_not_starve_a_long_one(model: Model, threads: ThreadPoolExecutor) -> None:
+    """However many come, every second turn is the long one's, and the short ones are read in the order they came."""
+    batcher = Batcher(model, threads, Limits(1000, 0.01, 100_000, rows=1))
+    many = [asyncio.create_task(batcher.submit([row(n)])) for n in range(1, 101)]
+    long = asyncio.create_task(batcher.submit([row(200)] * 20))
+    await asyncio.gather(long, *many)
+    order = [length for (length,) in model.batches]
+    assert max(at for at, length in enumerate(order) if length == 200) <= 40
+    assert [length for length in order if length != 200] == list(range(1, 101))
+
+
+async def test_as_many_run_at_one_time_as_may() -> None:
+    """Two cores, two windows: the second does not wait for the first."""
+    together = threading.Barrier(2, timeout=20)
+
+    def run(rows: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        together.wait()
+        return np.zeros((len(rows), max(map(len, rows)), 1), np.float32)
+
+    with ThreadPoolExecutor(2) as pool:
+        batcher = Batcher(run, pool, Limits(1000, 0.01, 1000, rows=1, parallel=2))
+        assert len(await batcher.submit([row(5)] * 4)) == 4
