@@ -1,15 +1,19 @@
-# The engine as an image: packages as pinned in constraints.txt, no compiler, no shell needed, not root.
+# The engine as an image: packages as pinned in constraints.txt, the hot path as native code (docs/decisions/0017), no
+# compiler in what runs, no shell needed, not root.
 FROM python:3.11.13-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/wardstream
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
 COPY engine/ engine/
 COPY adapters/ adapters/
 COPY models/ models/
 # Further packages, pinned as well: CUDA's libraries for workers with a GPU (docker-compose.yml, annotate-gpu).
 ARG EXTRA=
-RUN /opt/wardstream/bin/pip install --constraint constraints.txt . ${EXTRA}
+ENV PIP_CONSTRAINT=/src/constraints.txt
+RUN WARDSTREAM_COMPILE=1 /opt/wardstream/bin/pip install . ${EXTRA} \
+    && ls /opt/wardstream/lib/python3.11/site-packages/engine/mapping/run.*.so
 
 FROM python:3.11.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin wardstream

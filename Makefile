@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo run test judges oracles test-train fuzz lint format docs golden bench kafka clean help
+COMPILED := build/compiled
+
+.PHONY: compiled test-compiled demo run test judges oracles test-train fuzz lint format docs golden bench kafka clean help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -22,6 +24,17 @@ run: $(STAMP) ## keep the engine and the console up on the embedded broker
 
 test: $(STAMP) ## every test that needs no training packages
 	$(BIN)/python -m pytest
+
+$(COMPILED)/.built: $(STAMP) setup.py pyproject.toml $(shell find engine -name '*.py' -o -name '*.csv')
+	rm -rf build
+	WARDSTREAM_COMPILE=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(COMPILED) .
+	@ls $(COMPILED)/engine/mapping/run.*.so >/dev/null
+	@touch $@
+
+compiled: $(COMPILED)/.built ## the package with its hot path as native code, in build/compiled; needs a C compiler, takes minutes
+
+test-compiled: $(COMPILED)/.built ## native code and Python say the same of every message
+	$(BIN)/python -m pytest tests/compiled
 
 judges: $(STAMP) ## hold what convert emits against independent FHIR validators; needs Node.js 20
 	$(BIN)/python tests/judges/judging.py
@@ -55,7 +68,8 @@ docs: $(STAMP) ## write the tables in docs/ anew, from the code and the mapping 
 golden: $(STAMP) ## write what comes out for each fixture anew; read the difference before you commit it
 	$(BIN)/python tools/write_golden.py
 
-bench: $(STAMP) ## the measured table
+bench: $(STAMP) ## the measured table, of the compiled package too where there is a C compiler
+	-$(MAKE) compiled
 	$(BIN)/wardstream bench
 
 kafka: $(STAMP) ## a durable local Apache Kafka from its jars (needs Java and Maven)

@@ -87,10 +87,7 @@ class Segment:
     leaves nothing behind, or a large message of short values would take twenty times its size.
     """
 
-    __slots__ = ("_marks", "_nodes", "delimiters", "fields", "id", "occurrence", "raw")
-
-    fields: list[str]
-    """Raw field texts; index 1 is field 1. Index 0 is the segment id. They are split when first asked for."""
+    __slots__ = ("_fields", "_marks", "_nodes", "delimiters", "id", "occurrence", "raw")
 
     def __init__(
         self, raw: str, delimiters: Delimiters, occurrence: int = 1, segment_id: str | None = None
@@ -99,6 +96,7 @@ class Segment:
         self.id = raw[:3] if segment_id is None else segment_id
         self.delimiters = delimiters
         self.occurrence = occurrence
+        self._fields: list[str] | None = None
         self._nodes: dict[int, tuple[Node, ...]] | None = None
         self._marks: dict[int, tuple[int, ...]] | None = None
 
@@ -110,21 +108,22 @@ class Segment:
         """Where it stands, as issues say it: ``OBX[2]``."""
         return f"{self.id}[{self.occurrence}]"
 
-    def __getattr__(self, name: str) -> list[str]:
-        """What has no value yet: the fields, the first time."""
-        if name != "fields":
-            raise AttributeError(name)
-        fields = self.fields = self._split()
+    @property
+    def fields(self) -> list[str]:
+        """Raw field texts; index 1 is field 1. Index 0 is the segment id. They are split when first asked for."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = self._split()
         return fields
+
+    @fields.setter
+    def fields(self, fields: list[str]) -> None:
+        self._fields = fields
 
     @property
     def is_split(self) -> bool:
         """Whether the fields have been asked for."""
-        try:
-            object.__getattribute__(self, "fields")
-        except AttributeError:
-            return False
-        return True
+        return self._fields is not None
 
     def _split(self) -> list[str]:
         fields = self.raw.split(self.delimiters.field)

@@ -207,8 +207,7 @@ class Mapper:
         elif rule.mode == "join":
             instance = run.find_joint(rule.name, group)
         if instance is None:
-            order = len(run.instances)
-            instance = Instance(rule.name, {"resourceType": rule.resource}, rule, segment, group, order)
+            instance = Instance({"resourceType": rule.resource}, rule, segment, group, len(run.instances))
             run.add(instance)
         run.current, run.segment = instance, segment
         assert rule.table is not None

@@ -21,11 +21,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from engine.hl7v2.delimiters import HEADERS, Delimiters
-from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, leaves, parse_field
+from engine.hl7v2.tree import EMPTY, NULL, Node, Segment, child, leaves, parse_field
 from engine.mapping.frozen import frozen
 from engine.mapping.paths import Items
 from engine.mapping.run import Run
 from engine.mapping.shapes import Shape, passed_on, shape_of, token
+from engine.records import Severity
 from engine.settings import Mapping as Limits
 
 if TYPE_CHECKING:
@@ -270,9 +271,9 @@ def _watched(rule: Rule, form: Form, segment: Segment, run: Run) -> Known | None
     part = _part(whole, rule.parts)
     if part is EMPTY:
         return None  # the row has nothing to read, whatever its function makes of nothing
-    watch: Any = _Watch(run)
+    watch = _Watch(run)
     try:
-        value = rule.convert(part, _Value(segment.delimiters), watch)  # type: ignore[arg-type]
+        value = rule.convert(part, _Value(segment.delimiters), watch)
     except AttributeError:  # it asked for more than there is to a value
         return None
     codes = rule.target.codes
@@ -300,39 +301,36 @@ def _shape(value: Any, words: list[str], watch: Any) -> Shape | None:
     return None if watch.made else shape_of(value, words)
 
 
-class _Value:
+class _Value(Segment):
     """A segment that nothing is known of: a conversion that asks for its fields depends on more than its value."""
-
-    __slots__ = ("delimiters",)
 
     def __init__(self, delimiters: Delimiters) -> None:
         self.delimiters = delimiters
 
 
-class _Watch:
-    """A :class:`Run` of one value: what it lacks (the message, its segments) raises AttributeError when asked for."""
-
-    __slots__ = (
-        "codes", "facility", "made", "naming", "spoiled", "systems", "trail", "unknown_codes", "zone"
-    )  # fmt: skip
+class _Watch(Run):
+    """A run of one value: what it lacks (the message, its segments) raises AttributeError when asked for."""
 
     def __init__(self, run: Run) -> None:
         self.zone, self.naming, self.systems, self.facility = run.zone, run.naming, run.systems, run.facility
-        self.trail: list[Leaf] = []
-        self.codes: list[tuple[str, str]] = []
-        self.unknown_codes: list[tuple[str, str]] = []
-        self.made: dict[str, Json] = {}
+        self.trail = []
+        self.codes = []
+        self.unknown_codes = []
+        self.made = {}
         self.spoiled = False
 
-    use, use_all, undo, saw_code = Run.use, Run.use_all, Run.undo, Run.saw_code
-
-    def refuse(self, _node: Node, _reason: str) -> None:
+    def refuse(self, node: Node, reason: str) -> None:  # noqa: ARG002 - as the run has it
         self.spoiled = True
 
-    def warn(self, *_: object) -> None:
+    def warn(
+        self,
+        code: str,  # noqa: ARG002
+        node: Node | None,  # noqa: ARG002
+        message: str,  # noqa: ARG002
+        action: str = "",  # noqa: ARG002
+        severity: Severity = Severity.WARNING,  # noqa: ARG002
+    ) -> None:
         self.spoiled = True
-
-    unknown_code = unlike_others = warn
 
     def make(self, resource: Json, *key: str) -> tuple[str, bool]:
         """As :meth:`Run.make`; what one value tells of one thing twice is not done again."""

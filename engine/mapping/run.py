@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.feeds import FeedProfile
@@ -30,7 +29,6 @@ _ABOUT_ANOTHER = frozenset({"NTE", "ROL", "PRT", "ARV"})
 """Segments that say something of the one before them (HL7 v2.8.2 §3.3, §7.3)."""
 
 
-@dataclass(slots=True, eq=False)
 class Instance:
     """A resource being built from segments.
 
@@ -48,19 +46,27 @@ class Instance:
         momentary: its id is made of the message's content, so that no earlier message can have told of it.
     """
 
-    name: str
-    resource: dict[str, Any]
-    rule: MessageRule
-    segment: Segment
-    group: Group
-    order: int
-    placed: int = 0
-    texts: dict[str, list[str]] = field(default_factory=dict)
-    leaves: list[Leaf] = field(default_factory=list)
-    marks: list[Mark] = field(default_factory=list)
-    items: dict[str, Items] = field(default_factory=dict)
-    id: str = ""
-    momentary: bool = False
+    __slots__ = (
+        "group", "id", "items", "leaves", "marks", "momentary", "name", "order", "placed", "resource", "rule",
+        "segment", "texts",
+    )  # fmt: skip
+
+    def __init__(
+        self, resource: dict[str, Any], rule: MessageRule, segment: Segment, group: Group, order: int
+    ) -> None:
+        self.name = rule.name
+        self.resource = resource
+        self.rule = rule
+        self.segment = segment
+        self.group = group
+        self.order = order
+        self.placed = 0
+        self.texts: dict[str, list[str]] = {}
+        self.leaves: list[Leaf] = []
+        self.marks: list[Mark] = []
+        self.items: dict[str, Items] = {}
+        self.id = ""
+        self.momentary = False
 
 
 class Null(NamedTuple):

@@ -85,6 +85,7 @@ def _remembered(rule: Rule) -> Step:
 
     def step(segment: Segment, run: Run, root: dict[str, Any], items: Items) -> int:
         raw = segment.fields[number]
+        value: Any
         if passes and (raw.isalnum() or _is_one_text(raw, segment.delimiters)):
             value, used, count = raw, 1, 1
         else:
