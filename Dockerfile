@@ -11,8 +11,9 @@ COPY adapters/ adapters/
 COPY models/ models/
 # Further packages, pinned as well: CUDA's libraries for workers with a GPU (docker-compose.yml, annotate-gpu).
 ARG EXTRA=
-ENV PIP_CONSTRAINT=/src/constraints.txt
-RUN WARDSTREAM_COMPILE=1 /opt/wardstream/bin/pip install . ${EXTRA} \
+# PIP_CONSTRAINT: what the build fetches for itself, mypyc, is pinned there too.
+RUN WARDSTREAM_COMPILE=1 PIP_CONSTRAINT=/src/constraints.txt \
+    /opt/wardstream/bin/pip install --constraint constraints.txt . ${EXTRA} \
     && ls /opt/wardstream/lib/python3.11/site-packages/engine/mapping/run.*.so
 
 FROM python:3.11.13-slim-bookworm

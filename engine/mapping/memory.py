@@ -332,6 +332,9 @@ class _Watch(Run):
     ) -> None:
         self.spoiled = True
 
+    def unlike_others(self) -> None:
+        self.spoiled = True
+
     def make(self, resource: Json, *key: str) -> tuple[str, bool]:
         """As :meth:`Run.make`; what one value tells of one thing twice is not done again."""
         reference, content = Run.named(resource, *key)
