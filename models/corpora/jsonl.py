@@ -18,6 +18,7 @@ from typing import Any
 
 from engine.errors import SettingsError
 from engine.records import Label
+from models.corpora.bioc import is_bioc
 from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
 from models.corpora.names import LabelMap, normal
 from models.corpora.shapes import has_text, plain_row
@@ -49,13 +50,13 @@ def read_jsonl(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
 def holds_texts(path: Path) -> bool:
     """Whether the first line, or the whole file as one list or object, has a text: else it is about something else."""
     try:
-        return any(has_text(row) for _, row in _values(path, first=True))
+        return any(has_text(row) or is_bioc(row) for _, row in values_in(path, first=True))
     except SettingsError:
         return True  # to be read, and told what is wrong with it
 
 
 def _rows(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, value in _values(path, notices):
+    for number, value in values_in(path, notices):
         try:
             row = plain_row(value)
         except ValueError as error:
@@ -67,8 +68,14 @@ def _rows(path: Path, notices: Notices) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _values(path: Path, notices: Notices | None = None, *, first: bool = False) -> Iterator[tuple[int, Any]]:
-    """What stands in the file, by line or place in its list; with ``first`` no more of its lines than one."""
+def values_in(
+    path: Path, notices: Notices | None = None, *, first: bool = False
+) -> Iterator[tuple[int, Any]]:
+    """The values in a file with the line or place in its list of each; with ``first`` no more of its lines than one.
+
+    Raises:
+        SettingsError: a line is no JSON.
+    """
     content = read_exactly(path, notices)
     start = content.lstrip()[:1]
     if path.suffix.lower() == ".json" or start == "[":

@@ -10,10 +10,13 @@ from itertools import islice
 from pathlib import Path
 
 from engine.errors import SettingsError
+from models.corpora.bioc import is_bioc, looks_like_bioc_xml, read_bioc_json, read_bioc_xml
 from models.corpora.brat import read_brat, text_of
+from models.corpora.csv_tokens import header_of, read_csv_tokens
 from models.corpora.document import Document, Notices
+from models.corpora.i2b2 import pairs_in, read_i2b2
 from models.corpora.iob import columns_of, read_iob
-from models.corpora.jsonl import holds_texts, read_jsonl
+from models.corpora.jsonl import holds_texts, read_jsonl, values_in
 from models.corpora.names import LabelMap, label_map, parse_labels
 from models.corpora.pubtator import looks_like_pubtator, read_pubtator
 
@@ -40,7 +43,7 @@ class Corpus:
 
 
 def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
-    """All documents under the paths; brat, token files, JSON and PubTator are told apart by what the files hold.
+    """All documents under the paths; brat, i2b2, token files, CSV, JSON, PubTator and BioC are told apart by what the files hold.
 
     Args:
         paths: files and folders.
@@ -59,8 +62,8 @@ def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
             raise SettingsError(
                 f"{path} holds no annotated text",
                 location="--data",
-                action="Give a folder of brat pairs (.txt with .ann), token files (.tsv, .iob, .conll), JSON lines or "
-                "PubTator files.",
+                action="Give a folder of brat pairs (.txt with .ann), i2b2 pairs (.txt with .con), token files (.tsv, .iob, .conll, "
+                ".csv with a header), JSON lines, PubTator or BioC files.",
             )
         documents += (replace(doc, annotated=doc.annotated | named) for doc in found)
     return Corpus(
@@ -76,12 +79,15 @@ def _read(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
         raise SettingsError(f"There is no {path}", location="--data", action="Correct the path.")
     if path.is_file():
         return _read_file(path, names, notices)
-    found = read_brat(path, names, notices)
+    found = read_brat(path, names, notices) + read_i2b2(path, names, notices)
+    of_i2b2 = {file for pair in pairs_in(path).items() for file in pair}
     annotated = (p for p in path.rglob("*.*") if p.suffix.lower() == ".ann")
     paired = {file.with_suffix("") for file in annotated if text_of(file) is not None}
     for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        of_a_pair = file.suffix.lower() == ".ann" or (
-            file.suffix.lower() == ".txt" and file.with_suffix("") in paired
+        of_a_pair = (
+            file in of_i2b2
+            or file.suffix.lower() == ".ann"
+            or (file.suffix.lower() == ".txt" and file.with_suffix("") in paired)
         )
         # A folder may hold other files: what has no text in it is none of ours.
         if not of_a_pair and not (_JSON_FILES.search(file.name) and not holds_texts(file)):
@@ -91,12 +97,27 @@ def _read(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
 
 def _read_file(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
     if _JSON_FILES.search(path.name):
+        if _is_bioc_json(path):
+            return read_bioc_json(path, [value for _, value in values_in(path, notices)], names, notices)
         return read_jsonl(path, names, notices)
     lines = _first_lines(path)
+    if looks_like_bioc_xml(lines):
+        return read_bioc_xml(path, names, notices)
+    header = header_of(lines)
+    if header is not None:
+        return read_csv_tokens(path, header, names, notices)
     if looks_like_pubtator(lines):
         return read_pubtator(path, names, notices)
     columns = columns_of(lines, names)
     return read_iob(path, columns, names, notices) if columns is not None else []
+
+
+def _is_bioc_json(path: Path) -> bool:
+    try:
+        first = [value for _, value in values_in(path, first=True)]
+    except SettingsError:
+        return False  # to be read as JSON lines, and told what is wrong with it
+    return bool(first) and all(map(is_bioc, first))
 
 
 def _first_lines(path: Path) -> list[str]:
