@@ -33,6 +33,7 @@ _BY_HOW_MUCH = re.compile(
     r"[ ](?:about |approximately |~ ?|another )?$",
     re.IGNORECASE,
 )
+_SIZE = re.compile(r"\d[ ]?(?:mm|cm)\b", re.IGNORECASE)
 _LOOK_BACK = 30  # characters; longer than any of these
 _ENDS_ITEM = re.compile(r"[,;|]|[.](?=\s)")
 _MAX_DISTANCE = 120  # characters from the end of a name to its part
@@ -94,6 +95,8 @@ def _whole_of(
     ):
         return None
     # "T 100.9F HR 108": a number before a test that has its own is of something else.
+    if _is_size_of_finding(text, spans, part):
+        return None
     leads = (
         after is not None
         and _LEADS.fullmatch(text, span.end, spans[after].start) is not None
@@ -111,6 +114,18 @@ def _whole_of(
         is_of_another = _ENDS_ITEM.search(text, span.end, spans[after].start) is not None
         return None if is_of_another or _has_a_number(text, spans, part, after) else after
     return None
+
+
+def _is_size_of_finding(text: str, spans: Sequence[Span], part: int) -> bool:
+    """Whether a length stands right before a problem: of "CT: 1.4 cm nodule" the nodule is measured."""
+    span = spans[part]
+    return (
+        span.label is Label.TEST_VALUE
+        and part + 1 < len(spans)
+        and spans[part + 1].label is Label.PROBLEM
+        and not text[span.end : spans[part + 1].start].strip(" \t")
+        and _SIZE.search(text, span.start, span.end) is not None
+    )
 
 
 def _has_a_number(text: str, spans: Sequence[Span], part: int, whole: int) -> bool:

@@ -62,7 +62,14 @@ class Statement:
             and not self._is_no_trigger_here(match)
         ]
         self._hard_stops = [m.first for m in matches if _means(m, Meaning.STOP)]
-        self._stops = sorted([*self._hard_stops, *(m.first for m in matches if _means(m, Meaning.VERB))])
+        verbs = [m.first for m in matches if _means(m, Meaning.VERB)]
+        # "no mets, 1.4 cm nodule": a number behind a comma begins what is there.
+        numbers = [
+            at
+            for at, word in enumerate(tokens.words[:-1])
+            if word == "," and tokens.words[at + 1][0].isdigit()
+        ]
+        self._stops = sorted([*self._hard_stops, *verbs, *numbers])
         self._commas = [at for at, word in enumerate(tokens.words) if word == ","]
         self._opened = [at for at, word in enumerate(tokens.words) if word == "("]
         self._closed = [at for at, word in enumerate(tokens.words) if word == ")"]

@@ -8,8 +8,14 @@ from engine.nlp.reading import read_spans
 from engine.nlp.relations import relations_of
 from engine.records import Assertion, Label, Note, Span
 
-LABELS = {"M": Label.MEDICATION, "D": Label.DOSAGE, "T": Label.TEST, "V": Label.TEST_VALUE}
-MARK = re.compile(r"<([MDTV]):([^<>]+)>")
+LABELS = {
+    "M": Label.MEDICATION,
+    "D": Label.DOSAGE,
+    "T": Label.TEST,
+    "V": Label.TEST_VALUE,
+    "P": Label.PROBLEM,
+}
+MARK = re.compile(r"<([MDTVP]):([^<>]+)>")
 
 
 def read(marked):
@@ -42,6 +48,8 @@ ROWS = [
     ("<T:Ferritin> <V:9> in May, now <V:40>", "Ferritin=9,40"),
     ("Has gained <V:3 kg> in <T:weight>", ""),
     ("<V:3 kg> of <T:weight>", "weight=3 kg"),
+    ("<T:CT> <V:8 mm> <P:nodule>", ""),
+    ("<T:Spleen> <V:14 cm>, <P:cyst>", "Spleen=14 cm"),
     ("Temp <V:38.4> <T:RR> <V:22>", "RR=22"),
     ("Thiamine <D:100mg IV>, <D:PO> <M:lorazepam> <D:1mg>", "lorazepam=PO,1mg"),
 ]  # fmt: skip
