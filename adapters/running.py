@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from contextlib import ExitStack
 
@@ -29,7 +30,17 @@ def run_command(roles: str, *, embedded: bool) -> int:
                 )
             kafka = stack.enter_context(EmbeddedBroker(kafka)).settings
         engine = Engine(chosen, settings)
-        return asyncio.run(engine.run(kafka, on_ready=_tell))
+        return asyncio.run(engine.run(kafka, on_ready=_ready))
+
+
+def _ready(engine: Engine) -> None:
+    """Tables, definitions and models are there and stay: no collection of garbage goes through them again.
+
+    Each that did (300,000 objects) held everything up for 0.1 s.
+    """
+    gc.collect()
+    gc.freeze()
+    _tell(engine)
 
 
 def _tell(engine: Engine) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import pstats
 import statistics
 import time
@@ -89,6 +90,7 @@ def _timer(inner: Callable[..., Any], name: str, spent: dict[str, float]) -> Cal
 
 def measure(label: str, generate: Callable[[int], bytes], count: int, rounds: int) -> None:
     pipeline = make_pipeline(Settings())
+    gc.freeze()  # as `wardstream run` does when it has started
     payloads = [generate(seed) for seed in range(count)]
 
     def whole(envelope: Envelope) -> None:
