@@ -13,7 +13,7 @@ import structlog
 
 from adapters.kafka.reader import KafkaReader
 from engine.errors import WardstreamError
-from engine.records import Record
+from engine.records import Record, Severity
 from engine.settings import Kafka
 from engine.stages import dead
 
@@ -25,6 +25,8 @@ LOOK_BACK = timedelta(hours=1)
 """How far back a fresh console reads on a real broker."""
 READ_AGAIN = timedelta(minutes=1)
 """Partitions are not read at one pace: so much before the latest record one of them may have got to."""
+_ISSUES = 5
+"""Issues of a message that its line on the page holds."""
 RETRY_SECONDS = 5.0
 """Pause after reading failed; the page says that it is behind."""
 
@@ -115,6 +117,12 @@ class Watching:
                 "outcome": told["outcome"],
                 "resources": len(told.get("resources", ())),
                 "unmapped": len(told["unmapped"]),
-                "issues": [f"{i['code']} {i['location']}".strip() for i in told["issues"]][:5],
+                "issues": _issues(told["issues"]),
             }
         )
+
+
+def _issues(issues: list[dict[str, Any]]) -> list[str]:
+    """The first few that ask for somebody's attention, each once; what is for information stands in the outcome."""
+    asking = [i for i in issues if i.get("severity") != Severity.INFORMATION]
+    return list(dict.fromkeys(f"{i['code']} {i['location']}".strip() for i in asking))[:_ISSUES]
