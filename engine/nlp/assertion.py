@@ -65,6 +65,20 @@ class Context:
     allergy: bool = False
 
 
+_ORDER = re.compile(
+    r"[\s\d.)*\u2022-]*(?:(?:please|pls|kindly)\s+)?(?:repeat|rpt|chase|send(?:\s+off)?|order|book|arrange|check|get|do)\s+"
+    r"(?:(?:a|an|the|for|urgent|stat|another)\s+)*",
+    re.IGNORECASE,
+)
+"""How a statement begins that asks for what follows."""
+_ORDER_GOES_ON = re.compile(
+    r"\s*(?:$|[.;]|(?:,|/|&|\+|and\b)\s*|(?:mane|tomorrow|tmr|tonight|later|stat|daily|urgently|next|in\s+\d|at\s+\d|if|prior|before|"
+    r"this\s+(?:am|pm|afternoon|evening)|results?)\b)",
+    re.IGNORECASE,
+)
+"""What may follow it: nothing, another one, or when. "Repeat CT showed a bleed" was done."""
+
+
 def contexts_of(
     text: str, spans: Sequence[Span], sections: Sequence[Section], measured: Collection[int] = ()
 ) -> list[Context]:
@@ -99,8 +113,26 @@ def contexts_of(
                         # "COVID PCR: not detected": the result is denied, the test was done.
                         context = replace(context, assertion=Assertion.PRESENT)
                     contexts[at] = context
+            for at in _asked_for(text, body, end, spans, range(first, last)):
+                if at not in measured and contexts[at].assertion is Assertion.PRESENT:
+                    contexts[at] = replace(contexts[at], assertion=Assertion.HYPOTHETICAL)
         first = last
     return contexts
+
+
+def _asked_for(text: str, start: int, end: int, spans: Sequence[Span], within: range) -> Iterator[int]:
+    """Tests and procedures that a statement does nothing but ask for: "Repeat FBC, U/E/Cr mane", "Chase MRI spine"."""
+    order = _ORDER.match(text, start, end)
+    at = order.end() if order else -1
+    for index in within:
+        span = spans[index]
+        if span.start != at or span.label not in {Label.TEST, Label.PROCEDURE}:
+            return
+        after = _ORDER_GOES_ON.match(text, span.end, end)
+        if after is None:
+            return
+        yield index
+        at = after.end()
 
 
 @dataclass(frozen=True, slots=True)

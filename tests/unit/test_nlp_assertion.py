@@ -293,6 +293,29 @@ def test_the_cause_of_an_allergy_is_no_treatment(marked, allergy):
     assert contexts(marked)[0].allergy is allergy
 
 
+@pytest.mark.parametrize(
+    ("marked", "means"),
+    [
+        ("Imp: <CCF>. Repeat <T:FBC>, <T:U/E/Cr> mane.", "P H H"),
+        ("1. Chase <T:MRI spine>", "H"),
+        ("- pls send <T:troponin> and <T:lactate> stat", "H H"),
+        ("Book <R:OGD>.", "H"),
+        ("Repeat <T:CT brain> showed <infarct>.", "P P"),
+        ("Repeat <T:Hb> stable", "P"),
+        ("Check <T:BP> standing: postural drop", "P"),
+    ],
+)
+def test_a_statement_that_only_asks_for_a_test_is_no_test_done(marked, means):
+    """An order is not a result: it must not become an Observation. What is said of a test that was done stays."""
+    assert [c.assertion for c in contexts(marked)] == [MEANS[m] for m in means.split()]
+
+
+def test_a_test_with_a_value_was_done():
+    """ "Repeat Hb 8.2" is a result."""
+    text, spans = read("Repeat <T:Hb> 8.2")
+    assert contexts_of(text, spans, (), measured={0})[0].assertion is Assertion.PRESENT
+
+
 def test_no_allergy_is_negated():
     """Denied and stated allergies are told apart."""
     assert contexts("No allergy to <M:penicillin>")[0].assertion is Assertion.NEGATED
