@@ -75,7 +75,8 @@ def variables() -> dict[str, str]:
 
 def _refuse_unknown_variables() -> None:
     known = variables()
-    others = {f"WARDSTREAM_REQUIRE_{what}" for what in ("KAFKA", "JUDGES", "BROWSER", "COMPILED")}  # of the test suite
+    demands = ("KAFKA", "JUDGES", "BROWSER", "COMPILED")  # of the test suite
+    others = {f"WARDSTREAM_REQUIRE_{what}" for what in demands}
     for name in os.environ:
         if name.startswith("WARDSTREAM_") and name.upper() not in known and name not in others:
             raise SettingsError(
