@@ -13,8 +13,8 @@ from itertools import chain
 from pathlib import Path
 
 from engine.errors import SettingsError
-from models.corpora.document import Document, Notices, read_exactly, without_overlaps
-from models.corpora.iob import BLOCK, Draft, tag_of
+from models.corpora.document import Document, Notices, read_exactly
+from models.corpora.iob import BLOCK, Draft, documents_of, tag_of
 from models.corpora.names import LabelMap, normal
 
 _NAMES: Mapping[str, frozenset[str]] = {
@@ -60,15 +60,7 @@ def read_csv_tokens(path: Path, header: Header, names: LabelMap, notices: Notice
     Raises:
         SettingsError: a row has too few columns or a cell that is no tag, quotes do not close, or the file is no text.
     """
-    drafts = list(_drafts(path, header, names, notices))
-    annotated = frozenset(gold.label for draft in drafts for gold in draft.gold)
-    return [
-        Document(
-            draft.document_id, "".join(draft.parts), without_overlaps(draft.gold), annotated, draft.group
-        )
-        for draft in drafts
-        if draft.length
-    ]
+    return documents_of(_drafts(path, header, names, notices))
 
 
 def _drafts(path: Path, header: Header, names: LabelMap, notices: Notices) -> Iterator[Draft]:

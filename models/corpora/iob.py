@@ -9,7 +9,7 @@ abstract. A block keeps the context a reader would have but is no document: such
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,7 +150,12 @@ def read_iob(
     Raises:
         SettingsError: a line has no tag in its column, or the file is not UTF-8.
     """
-    drafts = list(_drafts(path, columns, names, notices, block))
+    return documents_of(_drafts(path, columns, names, notices, block))
+
+
+def documents_of(begun: Iterable[Draft]) -> list[Document]:
+    """The drafts of one file as documents, but for those without text; annotated is what occurs in any of them."""
+    drafts = list(begun)
     annotated = frozenset(gold.label for draft in drafts for gold in draft.gold)
     return [
         Document(

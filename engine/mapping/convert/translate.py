@@ -93,9 +93,8 @@ def _to_concept(inner: Converter, table: CodeTable) -> Converter:
         if found.code and found.system == original.get("system"):
             if len(text) > len(found.code):
                 original.setdefault("display", text)
-            original["code"] = (
-                found.code
-            )  # the same code, written another way: 1 for 01, mr for MR, MRN for MR
+            # The same code, written another way: 1 for 01, mr for MR, MRN for MR.
+            original["code"] = found.code
         elif found.code:
             codings.insert(0, found.coding())
         return concept
