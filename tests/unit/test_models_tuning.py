@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from models.artifact import INT8, SHIPPED, Artifact
 from models.session import Device, Session
-from models.tuning import UNWANTED, tuned
+from models.tuning import UNWANTED, in_eight_bits, tuned
 
 FOLDER = SHIPPED / "default"
 ROWS = [
@@ -107,6 +107,26 @@ def test_pieces_of_very_different_size_are_multiplied_alike(tmp_path: Path) -> N
     error = np.linalg.norm(exact - got, axis=1) / np.maximum(np.linalg.norm(exact, axis=1), 1e-6)
     assert error.max() < 0.03
     assert not got[3].any()
+
+
+def test_weights_use_the_steps_that_fit_without_overflow() -> None:
+    """The largest activations against the largest weights of one sign, multiplied by the processor at hand."""
+    matrix = np.random.default_rng(8).normal(size=(65, 48)).astype(np.float32)
+    matrix[10:12, 0] = matrix[20:22, 1] = 9.0  # neighbours
+    matrix[30:32, 2] = -9.0
+    matrix[40, 3] = 9.0  # alone
+    steps, step = in_eight_bits(matrix)
+    assert np.abs(matrix - steps * step).max() <= 0.5001 * step.max()
+    assert (np.abs(steps[:, :3]).max(axis=0) <= 64).all()
+    assert steps[40, 3] > 100
+    assert np.median(np.abs(steps).max(axis=0)) > 75  # half the range would end at 63
+    rows = np.concatenate([(steps.T > 0), (steps.T < 0)]).astype(np.uint8) * 255
+    product = helper.make_node("MatMulInteger", ["x", "w"], ["y"], name="product")
+    made = graph([product], {"w": steps})
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
+    made.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+    got = run(bytes(made.SerializeToString()), {"x": rows})
+    assert np.array_equal(got, rows.astype(np.int64) @ steps.astype(np.int64))
 
 
 def test_a_sum_that_is_asked_for_keeps_its_operator(tmp_path: Path) -> None:
