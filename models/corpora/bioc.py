@@ -11,7 +11,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from engine.errors import SettingsError
-from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
+from models.corpora.document import Document, Gold, Notices, read_exactly, same_words, without_overlaps
 from models.corpora.names import LabelMap
 
 _TYPES = ("type", "label", "NE", "entity_type")
@@ -23,10 +23,14 @@ def is_bioc(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     documents = value.get("documents", [value])
-    return (
-        isinstance(documents, list)
-        and all(isinstance(each, dict) and isinstance(each.get("passages"), list) for each in documents)
-        and bool(documents)
+    return isinstance(documents, list) and bool(documents) and all(map(_is_document, documents))
+
+
+def _is_document(value: Any) -> bool:
+    """A text in a list is BigBio's (:mod:`models.corpora.shapes`)."""
+    passages = value.get("passages") if isinstance(value, dict) else None
+    return isinstance(passages, list) and not any(
+        isinstance(each, dict) and isinstance(each.get("text"), list) for each in passages
     )
 
 
@@ -114,7 +118,7 @@ def _one(document: dict[str, Any], names: LabelMap, notices: Notices, where: str
         elif (
             len(places) == 1
             and annotation.get("text")
-            and text[start:end].split() != str(annotation["text"]).split()
+            and not same_words(text[start:end], str(annotation["text"]))
         ):
             notices.faults.append(f"{where} annotation {number}: other words stand at its place")
         elif label is not None:

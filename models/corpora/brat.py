@@ -13,12 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.errors import SettingsError
 from engine.records import Label
-from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
+from models.corpora.document import (
+    ENOUGH_DOCUMENTS,
+    Document,
+    Gold,
+    Notices,
+    read_exactly,
+    same_words,
+    without_overlaps,
+)
 from models.corpora.names import LabelMap
-
-#: A folder of fewer documents says too little of what its annotators looked for: that of its parent counts.
-ENOUGH_DOCUMENTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +41,17 @@ def read_brat(folder: Path, names: LabelMap, notices: Notices) -> list[Document]
     """Every pair of files under ``folder``. What one folder's annotators looked for is what occurs in it.
 
     Raises:
-        SettingsError: a file is not UTF-8.
+        SettingsError: a file is not UTF-8, or it can't be told which annotations of a text count.
     """
-    files = [path for path in folder.rglob("*.*") if path.suffix.lower() == ".ann" and path.is_file()]
-    pairs = sorted(path for path in files if text_of(path) is not None)
-    if len(pairs) < len(files):
-        notices.faults.append(f"{len(files) - len(pairs)} .ann file(s) without their .txt")
+    pairs = pairs_in(folder)
+    lonely = len(_annotation_files(folder)) - len(pairs)
+    if lonely:
+        notices.faults.append(f"{lonely} .ann file(s) without their .txt")
     texts: dict[Path, str] = {}
     gold: dict[Path, list[Gold]] = {}
-    for path in pairs:
+    for path, file in pairs.items():
         annotations = list(_annotations(path, notices))
-        texts[path] = _counted_in(read_exactly(text_of(path) or path, notices), annotations)
+        texts[path] = _counted_in(read_exactly(file, notices), annotations)
         gold[path] = list(_gold(path, texts[path], annotations, names, notices))
     annotated = _annotated(folder, gold)
     return [
@@ -60,8 +66,42 @@ def read_brat(folder: Path, names: LabelMap, notices: Notices) -> list[Document]
     ]
 
 
-def text_of(path: Path) -> Path | None:
-    """The text beside an annotation file, whatever the case of its ending."""
+def pairs_in(folder: Path) -> dict[Path, Path]:
+    """Each annotation file and its text: the one beside it, else the only one of its name in another folder (CADEC).
+
+    Raises:
+        SettingsError: several annotation files in other folders are of one text.
+    """
+    files = _annotation_files(folder)
+    pairs = {path: text for path in files if (text := _text_beside(path)) is not None}
+    apart = [path for path in files if path not in pairs]
+    texts: dict[str, list[Path]] = {}
+    for text in folder.rglob("*.*") if apart else ():
+        if text.suffix.lower() == ".txt" and text not in pairs.values():
+            texts.setdefault(text.stem, []).append(text)
+    told: dict[Path, Path] = {}
+    for path in apart:
+        found = texts.get(path.stem, [])
+        if len(found) != 1:
+            continue
+        other = told.setdefault(found[0], path)
+        if other is not path:
+            one, two = (each.relative_to(folder).as_posix() for each in (other, path))
+            raise SettingsError(
+                f"{one} and {two} are of one text",
+                location="--data",
+                action="Move all folders of annotations but one somewhere else (of CADEC keep text and original).",
+            )
+        pairs[path] = found[0]
+    return dict(sorted(pairs.items()))
+
+
+def _annotation_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.*") if path.suffix.lower() == ".ann" and path.is_file())
+
+
+def _text_beside(path: Path) -> Path | None:
+    """Whatever the case of its ending."""
     beside = (path.with_suffix(ending) for ending in (".txt", ".TXT", ".Txt"))
     return next((text for text in beside if text.is_file()), None)
 
@@ -89,14 +129,10 @@ def _counted_in(text: str, annotations: Iterable[_Annotation]) -> str:
     ways.append("\ufeff" + text)
 
     def fits(way: str) -> int:
-        return sum(_plain(way[each.start : each.end]) == _plain(each.words) for each in whole)
+        return sum(same_words(way[each.start : each.end], each.words) for each in whole)
 
     # max() takes the first of equals.
     return text if fits(text) == len(whole) else max(ways, key=fits)
-
-
-def _plain(words: str) -> str:
-    return " ".join(words.split())
 
 
 def _gold(
@@ -107,6 +143,9 @@ def _gold(
             notices.faults.append(
                 f"{path.name} line {each.line}: offsets outside of its text of {len(text)} characters"
             )
+            continue
+        if each.pieces == 1 and each.words and not same_words(text[each.start : each.end], each.words):
+            notices.faults.append(f"{path.name} line {each.line}: other words stand at its place")
             continue
         label = notices.label(each.name, names)
         if label is not None:

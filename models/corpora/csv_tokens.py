@@ -1,4 +1,4 @@
-"""Comma-separated tokens with a header that names the columns: ``sentence,token,label``.
+"""Tokens in columns (commas, semicolons or tabs) with a header that names the columns: ``sentence,token,label``.
 
 A sentence ends where its column changes (an empty cell goes on with the one before), at an empty row, or nowhere; a document
 where its column changes, else after :data:`models.corpora.iob.BLOCK` sentences, as in token files without documents.
@@ -41,7 +41,7 @@ class Header:
 def header_of(lines: Sequence[str]) -> Header | None:
     """What the first line names, or None if it names no tokens and tags."""
     first = next((line for line in lines if line.strip()), "").lstrip("\ufeff")
-    for delimiter in (",", ";"):
+    for delimiter in (",", ";", "\t"):
         cells = next(csv.reader([first], delimiter=delimiter), [])
         named = [normal(cell) for cell in cells]
         columns = {

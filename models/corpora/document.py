@@ -11,6 +11,9 @@ from engine.errors import SettingsError
 from engine.records import Label
 from models.corpora.names import LabelMap, normal
 
+#: A file or folder of fewer documents says too little of what its annotators looked for.
+ENOUGH_DOCUMENTS = 5
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Gold:
@@ -32,6 +35,7 @@ class Document:
         annotated: the labels its annotators looked for. Any other label is unknown here, not absent.
         group: what must not be torn apart by a split: the patient, else the document; "" if it can't be told.
         meta: strata such as ``note_type`` or ``sex``.
+        declared: whether the data say so what ``annotated`` is; else it is what occurs.
     """
 
     document_id: str
@@ -40,6 +44,7 @@ class Document:
     annotated: frozenset[Label]
     group: str = ""
     meta: Mapping[str, str] = field(default_factory=dict)
+    declared: bool = False
 
 
 @dataclass(slots=True)
@@ -88,6 +93,11 @@ def read_exactly(path: Path, notices: Notices | None = None) -> str:
     if notices is not None:
         notices.guesses.append(f"{path.name} is not UTF-8 (byte {wrong}): read as Windows-1252")
     return text
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two stretches of text say the same, apart from blanks, line ends and case."""
+    return one.casefold().split() == other.casefold().split()
 
 
 def without_overlaps(found: list[Gold]) -> tuple[Gold, ...]:

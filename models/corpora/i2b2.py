@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
+from models.corpora.document import Document, Gold, Notices, read_exactly, same_words, without_overlaps
 from models.corpora.names import LabelMap
 
 _CONCEPT = re.compile(
@@ -64,7 +64,7 @@ def _gold(concepts: Path, text: str, names: LabelMap, notices: Notices) -> list[
         except IndexError:
             notices.faults.append(f"{concepts.name} line {number}: place outside of its text")
             continue
-        if text[start:end].lower().split() != match["words"].lower().split():
+        if not same_words(text[start:end], match["words"]):
             notices.faults.append(f"{concepts.name} line {number}: other words stand at its place")
         elif label is not None:
             gold.append(Gold(start, end, label))

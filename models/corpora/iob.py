@@ -32,6 +32,8 @@ UNNAMED = "ENTITY"
 _NEW_DOCUMENT = re.compile(
     r"(?:-DOCSTART-|#\s*(?:newdoc(?:\s+id)?|doc_?id|document)\b)\s*[=:]?\s*(?P<id>\S*)", re.IGNORECASE
 )
+#: What CoNLL's own files write in the other columns of a -DOCSTART- line.
+_NO_NAMES = frozenset(("", "O", "-X-", "X", "_"))
 _PATIENT = re.compile(r"#\s*(?:patient|patient_?id|subject)\s*[=:]\s*(?P<id>\S+)", re.IGNORECASE)
 _NO_SPACE_BEFORE = set(",.;:)]}?!%")
 _NO_SPACE_AFTER = set("([{")
@@ -178,7 +180,7 @@ def _drafts(path: Path, columns: Columns, names: LabelMap, notices: Notices, blo
             marked = marked or begins is not None
             yield draft
             made += 1
-            name = (begins and begins["id"] not in {"", "O"} and begins["id"]) or str(made)
+            name = (begins and begins["id"] not in _NO_NAMES and begins["id"]) or str(made)
             group = f"{path.name}#{name}" if marked else ""
             draft, new_line = Draft(f"{path.name}#{name}", group), True
         elif patient:

@@ -164,7 +164,15 @@ def _document(
     group = (
         f"patient:{meta['patient']}" if meta.get("patient") else (document_id if named is not None else "")
     )
-    return Document(document_id, row["text"], without_overlaps(found), annotated, group, strata)
+    return Document(
+        document_id,
+        row["text"],
+        without_overlaps(found),
+        annotated,
+        group,
+        strata,
+        isinstance(declared, list),
+    )
 
 
 def _bad(path: Path, number: int, what: str) -> SettingsError:

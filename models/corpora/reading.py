@@ -10,11 +10,11 @@ from itertools import islice
 from pathlib import Path
 
 from engine.errors import SettingsError
+from models.corpora import brat, i2b2, piped
 from models.corpora.bioc import is_bioc, looks_like_bioc_xml, read_bioc_json, read_bioc_xml
-from models.corpora.brat import read_brat, text_of
 from models.corpora.csv_tokens import header_of, read_csv_tokens
-from models.corpora.document import Document, Notices
-from models.corpora.i2b2 import pairs_in, read_i2b2
+from models.corpora.document import ENOUGH_DOCUMENTS, Document, Notices
+from models.corpora.i2b2_xml import looks_like_i2b2_xml, read_i2b2_xml
 from models.corpora.iob import columns_of, read_iob
 from models.corpora.jsonl import holds_texts, read_jsonl, values_in
 from models.corpora.names import LabelMap, label_map, parse_labels
@@ -22,6 +22,7 @@ from models.corpora.pubtator import looks_like_pubtator, read_pubtator
 
 #: Lines of a file by which its format is told.
 LOOKED_AT = 400
+_COMPRESSED = frozenset((".gz", ".zip", ".bz2", ".xz", ".zst", ".tgz", ".tar", ".7z"))
 _JSON_FILES = re.compile(r"\.(?:jsonl|ndjson|json)$", re.IGNORECASE)
 
 
@@ -43,7 +44,7 @@ class Corpus:
 
 
 def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
-    """All documents under the paths; brat, i2b2, token files, CSV, JSON, PubTator and BioC are told apart by what the files hold.
+    """All documents under the paths; brat, i2b2, ShARe, token files, CSV, JSON, PubTator and BioC are told apart by what the files hold.
 
     Args:
         paths: files and folders.
@@ -57,13 +58,15 @@ def read_corpora(paths: Iterable[Path], labels: str = "") -> Corpus:
     documents: list[Document] = []
     notices = Notices()
     for path in paths:
+        told = len(notices.faults)
         found = _read(path, names, notices)
         if not found:
+            faults = "; ".join(notices.faults[told : told + 3])
             raise SettingsError(
-                f"{path} holds no annotated text",
+                f"{path} holds no annotated text" + (f" ({faults})" if faults else ""),
                 location="--data",
-                action="Give a folder of brat pairs (.txt with .ann), i2b2 pairs (.txt with .con), token files (.tsv, .iob, .conll, "
-                ".csv with a header), JSON lines, PubTator or BioC files.",
+                action="Give a folder of brat pairs (.txt with .ann), i2b2 pairs (.txt with .con) or XML, ShARe pairs (.txt with "
+                ".pipe), token files (.tsv, .iob, .conll, .csv with a header), JSON lines, PubTator or BioC files.",
             )
         documents += (replace(doc, annotated=doc.annotated | named) for doc in found)
     return Corpus(
@@ -78,21 +81,43 @@ def _read(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
     if not path.exists():
         raise SettingsError(f"There is no {path}", location="--data", action="Correct the path.")
     if path.is_file():
+        if path.suffix.lower() in _COMPRESSED:
+            raise SettingsError(f"{path} is compressed", location="--data", action="Unpack it first.")
         return _read_file(path, names, notices)
-    found = read_brat(path, names, notices) + read_i2b2(path, names, notices)
-    of_i2b2 = {file for pair in pairs_in(path).items() for file in pair}
-    annotated = (p for p in path.rglob("*.*") if p.suffix.lower() == ".ann")
-    paired = {file.with_suffix("") for file in annotated if text_of(file) is not None}
+    found = (
+        brat.read_brat(path, names, notices)
+        + i2b2.read_i2b2(path, names, notices)
+        + piped.read_piped(path, names, notices)
+    )
+    pairs = {**i2b2.pairs_in(path), **piped.pairs_in(path), **brat.pairs_in(path)}
+    paired = {*pairs, *pairs.values()}
+    bare = 0
+    small: dict[tuple[Path, str], list[Document]] = {}
     for file in sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        of_a_pair = (
-            file in of_i2b2
-            or file.suffix.lower() == ".ann"
-            or (file.suffix.lower() == ".txt" and file.with_suffix("") in paired)
-        )
+        ending = file.suffix.lower()
         # A folder may hold other files: what has no text in it is none of ours.
-        if not of_a_pair and not (_JSON_FILES.search(file.name) and not holds_texts(file)):
-            found += _read_file(file, names, notices)
+        if file in paired or ending == ".ann" or (_JSON_FILES.search(file.name) and not holds_texts(file)):
+            continue
+        if ending in _COMPRESSED:
+            notices.faults.append(f"{file.name} is compressed: unpack it")
+            continue
+        texts = _read_file(file, names, notices)
+        bare += bool(pairs) and ending == ".txt" and not texts
+        if len(texts) < ENOUGH_DOCUMENTS:
+            small.setdefault((file.parent, ending), []).extend(texts)
+        else:
+            found += texts
+    for texts in small.values():
+        found += _looked_for_alike(texts)
+    if bare:
+        notices.faults.append(f"{bare} .txt file(s) without annotations")
     return found
+
+
+def _looked_for_alike(documents: list[Document]) -> list[Document]:
+    """Files of one folder with a document or few each: what their annotators looked for is what occurs in any of them."""
+    together = frozenset(label for doc in documents for label in doc.annotated if not doc.declared)
+    return [doc if doc.declared else replace(doc, annotated=together) for doc in documents]
 
 
 def _read_file(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
@@ -103,6 +128,8 @@ def _read_file(path: Path, names: LabelMap, notices: Notices) -> list[Document]:
     lines = _first_lines(path)
     if looks_like_bioc_xml(lines):
         return read_bioc_xml(path, names, notices)
+    if looks_like_i2b2_xml(lines):
+        return read_i2b2_xml(path, names, notices)
     header = header_of(lines)
     if header is not None:
         return read_csv_tokens(path, header, names, notices)

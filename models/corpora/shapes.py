@@ -24,8 +24,8 @@ def has_text(value: Any) -> bool:
 def plain_row(value: Any) -> dict[str, Any] | None:
     """The value as ``{"text", ...}`` with its own names of entities; None if it has no text.
 
-    Read are objects whose text has another name, words with tags, spaCy's pairs of a text and an object, and Label
-    Studio's full export (the first of several annotations that was not cancelled).
+    Read are objects whose text has another name, words with tags, spaCy's pairs of a text and an object, BigBio's
+    passages, and Label Studio's full export (the first of several annotations that was not cancelled).
 
     Raises:
         ValueError: its tags can't be read; the message says why, for people.
@@ -35,6 +35,8 @@ def plain_row(value: Any) -> dict[str, Any] | None:
         return {**value[1], "text": value[0]} if is_pair else None
     if not isinstance(value, dict):
         return None
+    if isinstance(value.get("passages"), list):
+        return _bigbio(value)
     if isinstance(value.get("data"), dict) and isinstance(value.get("annotations"), list):
         return _label_studio(value)
     name = next((name for name in _TEXTS if isinstance(value.get(name), str)), None)
@@ -46,6 +48,30 @@ def plain_row(value: Any) -> dict[str, Any] | None:
     tags = next((value[name] for name in _TAGS if isinstance(value.get(name), list)), None)
     text, entities = _joined(tokens, tags)
     rest = {key: each for key, each in value.items() if key not in {*_TOKENS, *_TAGS}}
+    return {**rest, "text": text, "entities": entities}
+
+
+def _bigbio(value: dict[str, Any]) -> dict[str, Any] | None:
+    """Passages and entities with lists of texts and of offsets, which count the document's characters; None if it is not so."""
+    text = ""
+    try:
+        for passage in value["passages"]:
+            for words, (start, _) in zip(passage["text"], passage["offsets"], strict=True):
+                if start < len(text):
+                    raise ValueError("has passages out of order")
+                text += ("\n" + " " * (start - len(text) - 1) if start > len(text) else "") + words
+        entities = [
+            {
+                "start": min(start for start, _ in each["offsets"]),
+                "end": max(end for _, end in each["offsets"]),
+                "label": each["type"],
+            }
+            for each in value.get("entities") or ()
+            if each["offsets"]
+        ]
+    except (KeyError, TypeError):
+        return None
+    rest = {key: each for key, each in value.items() if key in {"document_id", "meta"}}
     return {**rest, "text": text, "entities": entities}
 
 
