@@ -144,14 +144,19 @@ def _selector_of(table: SegmentTable, rule: Rule, key: str, applies: Applies) ->
     ]
     if plain and rivals:
         kind = _referred(rule)
-        told_apart = kind and all(_referred(other) not in {"", kind} for other in rivals)
-        return f".where({refers_to(kind)})" if told_apart else None
+        if kind and all(_referred(other) not in {"", kind} for other in rivals):
+            return f".where({refers_to(kind)})"
+        defaults = [_by_defaults(other) for other in rivals]
+        if not any(defaults):
+            return None
+        # Numbers without a use of their own are told from those with one; a later field of the same meaning is the same.
+        tests += [default.replace(" = ", " & '' != ", 1) for default in defaults if default]
     for label, other in others.items():
         theirs = _marks(table, label, applies)
         if not theirs and other.target.text == label and (default := _by_defaults(other)):
             theirs = {default: default.replace(" = ", " & '' != ", 1)}
-        if not mine.keys() <= theirs.keys():
-            continue
+        if not mine.keys() <= theirs.keys() or (mine and mine.keys() == theirs.keys()):
+            continue  # told apart, or of one meaning
         extra = [negation for mark, negation in theirs.items() if mark not in mine]
         if not extra:
             return None

@@ -27,7 +27,7 @@ SEGMENTS = (
     "PD1|S^x^HL70223|A|Clinic^L^7|D7^Ho^Siew|Y|N||Y|N|N|F|Y|20260101||||||ARMY|E1|ACT",
     (
         "NK1|1|Lim^Mei|SPO^Spouse^HL70063|Road 1^^Town|^PRN^CP^^65^^00001011|^WPN^PH^^65^^9|C^Emergency^HL70131|20250101"
-        "|||||Employer"
+        "|||||Employer|||||||||||||||||Ong^Siti|^PRN^PH^^65^^00001012|Road 9^^Town"
     ),
     (
         "PV1|1|I|W52^12^03^KGH|E||W11^1^1^KGH|M1^Ong|M2^Pillai|M3^Yusof|CAR|X1^2^3^KGH|||7|||M1^Ong||V26^^^KGH^VN|FC1"
@@ -44,8 +44,6 @@ SEGMENTS = (
 KEYS = {"PID": {3}, "PV1": {2, 19}, "NK1": {2, 3}, "AL1": {3}, "DG1": {3, 6}, "IN1": {2, 3, 8, 17, 36}}
 """Fields that name what the others are about."""
 KINDS = {"Patient", "Encounter", "RelatedPerson", "AllergyIntolerance", "Condition", "Coverage"}
-TOLD = {"NK1-4", "NK1-5"}
-"""Fields whose element others write too: the null is reported instead."""
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +119,14 @@ def test_a_null_leaves_what_the_message_without_the_field_would_give(mapper, ind
     name = f"{SEGMENTS[index][:3]}-{number}"
     told = [i.location for i in found.issues if i.code == "null-not-carried"]
     assert found.cleared == (f"{name[:3]}[1]-{number}",)
-    if name in TOLD:
-        assert told == [f"{name[:3]}[1]-{number}"]
-    else:
-        assert told == []
-        assert content(after(found, held)) == content(wanted)
+    assert told == []
+    assert content(after(found, held)) == content(wanted)
 
 
 ALONE = [
     (index, number)
     for (index, number), name in zip(FIELDS, NAMES, strict=True)
-    if name[:3] in {"PID", "PD1", "PV1", "PV2", "AL1"} and name not in {*TOLD, "PID-5", "PID-9", "PV1-3"}
+    if name[:3] in {"PID", "PD1", "PV1", "PV2", "AL1"} and name not in {"PID-5", "PID-9", "PV1-3"}
 ]
 
 
@@ -152,6 +147,21 @@ def test_a_null_alone_leaves_all_that_the_message_does_not_speak_of(mapper, inde
     found = outcome(mapper, ["EVN|A08|20260105081430+0800", *kept], "merge")
     assert [i for i in found.issues if i.code == "null-not-carried"] == []
     assert content(after(found, held)) == content(wanted)
+
+
+@pytest.mark.parametrize("number", [4, 5, 6, 31, 32])
+def test_a_null_of_the_next_of_kin_leaves_the_contact_person(mapper, number):
+    """NK1-4 and -5 are the kin's own, NK1-31 and -32 their contact person's: one array, told apart by a mark."""
+    held = resources(outcome(mapper, SEGMENTS, "snapshot"))
+    wanted = resources(outcome(mapper, nulled(3, number, ""), "snapshot"))
+    keys = [text if n in {0, 2, 3} else "" for n, text in enumerate(SEGMENTS[3].split("|"))]
+    keys[number] = '""'
+    found = outcome(mapper, ["EVN|A08|20260101", "PID|1||7^^^KGH^MR", "|".join(keys)], "merge")
+    assert [i for i in found.issues if i.code == "null-not-carried"] == []
+    (url,) = (u for u in held if u.startswith("RelatedPerson/"))
+    left = after(found, held)[url]
+    for name in ("address", "telecom"):
+        assert left.get(name) == wanted[url].get(name)
 
 
 def test_the_end_of_a_stay_in_a_bed_leaves_its_other_places(mapper):
