@@ -49,6 +49,8 @@ _TIMES = frozenset({"date", "dateTime", "instant", "time"})
 _URIS = frozenset({"uri", "url", "canonical", "oid", "uuid"})
 _WHOLE_FIELD = ("joined", "text-line", "lines", "concept-text")
 """Functions that take all components of a field into one text."""
+_LINES = ("lines", "text-line")
+"""Functions that take all repetitions of a field at once."""
 _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "boolean": ("true|false", lambda text: text == "true"),
     "integer": (r"-?\d+", int),
@@ -568,7 +570,7 @@ class Compiler:
         if source is None:
             raise line.fault("The row has neither a source nor a value")
         converter = self._converter(line, target)
-        whole = line["using"] == "lines"
+        whole = line["using"].startswith(_LINES)
         if (
             home
             and not parts

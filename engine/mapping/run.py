@@ -514,12 +514,12 @@ def _nearest_segments(group: Group, name: str) -> list[Segment]:
 
 
 def _in_group(group: Group, name: str) -> Iterator[Segment]:
-    """Segments of the group and of the groups below it that can occur once only."""
+    """Segments of the group, of the groups below it that can occur once only, and of its timing (TQ1)."""
     for item in group.items:
         if isinstance(item, Segment):
             if item.id == name:
                 yield item
-        elif item.spec.maximum == 1:
+        elif item.spec.maximum == 1 or item.name == "TIMING":
             yield from _in_group(item, name)
 
 

@@ -21,6 +21,7 @@ from engine.mapping.convert.quantities import (
 )
 from engine.mapping.convert.texts import (
     attachment_title,
+    blank_line,
     collected,
     concept_text,
     finish_texts,
@@ -69,6 +70,8 @@ FUNCTIONS: dict[str, Converter] = {
     "CQ-Duration": duration,
     "CQ-duration-parts": duration_parts,
     "text-line:valueString": collected("valueString"),
+    "blank-line:valueString": blank_line("valueString"),
+    "blank-line:attachment": blank_line("attachment"),
     "text-line:comment": collected("comment"),
     "text-line:attachment": collected("attachment"),
     "joined-text": joined(" "),

@@ -14,15 +14,34 @@ if TYPE_CHECKING:
 
 
 def collected(path: str) -> Converter:
-    """A line of a text that becomes one value when all segments were read; see :func:`finish_texts`."""
+    """Lines of a text that becomes one value when all segments were read; see :func:`finish_texts`.
+
+    All repetitions of the field at once: an empty one is an empty line.
+    """
 
     def convert(node: Node, segment: Segment, run: Run) -> dict[str, Any] | None:
-        text = repetition_text(node, segment.delimiters)
-        if not text.strip():
+        assert isinstance(node, tuple)
+        texts = [
+            "" if rep.__class__ is Leaf and rep.text == NULL else repetition_text(rep, segment.delimiters)
+            for rep in node
+        ]
+        if not any(text.strip() for text in texts):
             return None
         run.use_all(node)
         assert run.current is not None
-        run.current.texts.setdefault(path, []).append(clean(text).rstrip())
+        run.current.texts.setdefault(path, []).extend(clean(text).rstrip() for text in texts)
+        return {}
+
+    return convert
+
+
+def blank_line(path: str) -> Converter:
+    """An empty line of a text of :func:`collected`: a segment without a value parts two paragraphs."""
+
+    def convert(node: Node, _segment: Segment, run: Run) -> dict[str, Any]:
+        run.use_all(node)
+        assert run.current is not None
+        run.current.texts.setdefault(path, []).append("")
         return {}
 
     return convert
@@ -54,14 +73,19 @@ def attachment_title(node: Node, _segment: Segment, run: Run) -> dict[str, Any] 
 def finish_texts(resource: dict[str, Any], texts: dict[str, list[str]]) -> None:
     """Collected lines to their element: ``valueString``, ``comment``, or an attachment of a DocumentReference."""
     for name in ("valueString", "comment"):
-        if name in texts:
-            resource[name] = "\n".join(texts[name])
-    if "attachment" in texts:
-        data = base64.b64encode("\n".join(texts["attachment"]).encode("utf-8")).decode("ascii")
+        if text := _lines(texts.get(name)):
+            resource[name] = text
+    if text := _lines(texts.get("attachment")):
+        data = base64.b64encode(text.encode("utf-8")).decode("ascii")
         attachment = {"contentType": "text/plain; charset=utf-8", "data": data}
         if "title" in texts:
             attachment["title"] = "; ".join(texts["title"])
         resource.setdefault("content", []).append({"attachment": attachment})
+
+
+def _lines(texts: list[str] | None) -> str:
+    """One text without the empty lines at its ends."""
+    return "\n".join(texts).strip("\n") if texts else ""
 
 
 def joined(separator: str) -> Converter:
