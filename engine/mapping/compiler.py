@@ -49,7 +49,7 @@ _TIMES = frozenset({"date", "dateTime", "instant", "time"})
 _URIS = frozenset({"uri", "url", "canonical", "oid", "uuid"})
 _WHOLE_FIELD = ("joined", "text-line", "lines", "concept-text")
 """Functions that take all components of a field into one text."""
-_LINES = ("lines", "text-line")
+_LINES = ("lines", "text-line", "report-time")
 """Functions that take all repetitions of a field at once."""
 _LITERALS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "boolean": ("true|false", lambda text: text == "true"),

@@ -18,10 +18,11 @@ from engine.mapping.tables import Line
 PATIENT_TYPES = ("MR", "PI", "PT", "NI", "NRIC", "FIN", "SS", "PN")
 """Identifier types (table 0203, and Singapore's) that name a patient, best first: the hospital's own before the state's."""
 
-AMBIGUOUS_TYPES = {"FIN": re.compile(r"[A-Z]\d{7}[A-Z]")}
-"""Types by which two countries mean two things, and the form of the numbers that name a patient.
+AMBIGUOUS_TYPES = {"FIN": re.compile(r"[A-Z]\d{7}[A-Z]"), "NPI": re.compile(r"[12]\d{9}")}
+"""Types by which two countries mean two things, and the form of the numbers that are meant by ``type:`` in authorities.csv.
 
-A FIN is Singapore's number of a foreigner, and to US hospitals the financial number of a stay.
+A FIN is Singapore's number of a foreigner, and to US hospitals the financial number of a stay. An NPI is the US
+number of a provider, of ten digits; other countries have national provider identifiers, too.
 """
 _KINDS = frozenset({"", "ISO", "UUID", "GUID", "DNS", "URI", "L", "N"})
 """What a universal id may be (table 0301): a configured system says as much, and nothing of other words."""

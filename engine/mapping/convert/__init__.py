@@ -28,7 +28,14 @@ from engine.mapping.convert.texts import (
     joined,
     lines_of_field,
 )
-from engine.mapping.convert.timing import duration, duration_parts, later, minutes, repeat_pattern
+from engine.mapping.convert.timing import (
+    duration,
+    duration_parts,
+    later,
+    minutes,
+    repeat_pattern,
+    report_time,
+)
 from engine.mapping.convert.translate import translated
 from engine.mapping.convert.types import (
     coding_system,
@@ -67,6 +74,7 @@ FUNCTIONS: dict[str, Converter] = {
     "split-power": split_power,
     "unchecked-unit": unchecked_unit,
     "RPT-Timing": repeat_pattern,
+    "report-time": report_time,
     "CQ-Duration": duration,
     "CQ-duration-parts": duration_parts,
     "text-line:valueString": collected("valueString"),

@@ -84,8 +84,9 @@ def finish_texts(resource: dict[str, Any], texts: dict[str, list[str]]) -> None:
 
 
 def _lines(texts: list[str] | None) -> str:
-    """One text without the empty lines at its ends."""
-    return "\n".join(texts).strip("\n") if texts else ""
+    """One text without the empty ones at its ends."""
+    valued = [n for n, text in enumerate(texts or ()) if text]
+    return "\n".join(texts[valued[0] : valued[-1] + 1]) if texts and valued else ""
 
 
 def joined(separator: str) -> Converter:

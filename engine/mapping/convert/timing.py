@@ -258,3 +258,23 @@ def _use_with_unit(run: Run, node: Node, unit: Node | None) -> None:
 def moved(moment: str, distance: timedelta) -> str:
     """A FHIR dateTime with time of day, so much later, at its own offset."""
     return (datetime.fromisoformat(moment) + distance).isoformat()
+
+
+def report_time(_node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
+    """The time of the report (OBR-7, OBR-8) that a result is part of, for a result without one of its own."""
+    reports = run.by_name.get("DiagnosticReport")
+    if not reports or run.current is None:
+        return None
+    report, group = reports[-1], run.current.group
+    order = report.group
+    while order.spec.maximum == 1 and order.parent is not None:
+        order = order.parent
+    while group is not order:
+        if group.parent is None:
+            return None  # a result of another order, or of none
+        group = group.parent
+    for name in ("effectiveDateTime", "effectivePeriod"):
+        if name in report.resource:
+            value = report.resource[name]
+            return {name: dict(value) if isinstance(value, dict) else value}
+    return None
