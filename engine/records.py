@@ -194,7 +194,8 @@ class ModelInfo:
 class Span:
     """What a note reader finds: a label on ``text[start:end]`` with a score in 0..1.
 
-    ``by`` names who found it, if that is not the reader's own ``info``.
+    ``by`` names who found it, if that is not the reader's own ``info``. ``language`` (BCP 47) and ``english``, what it means, are those of
+    words in a language that the reader knows words of but does not read; else "".
     """
 
     start: int
@@ -202,6 +203,8 @@ class Span:
     label: Label
     score: float
     by: ModelInfo | None = None
+    language: str = ""
+    english: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +219,8 @@ class Entity:
         section: name of the section it stands in, "" if none was recognised.
         related: indexes (into the note's entity list) of the entities that belong to it: the dosage of
             a medication, the value of a test.
+        language: BCP 47 primary tag of its words, "" where they are in the language of its reader.
+        english: what they mean in English, where they are not.
     """
 
     start: int
@@ -226,6 +231,13 @@ class Entity:
     assertion: Assertion = Assertion.PRESENT
     section: str = ""
     related: tuple[int, ...] = ()
+    language: str = ""
+    english: str = ""
+
+    @property
+    def term(self) -> str:
+        """What it is looked up by in a table of codes."""
+        return self.english or self.text
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -237,6 +249,8 @@ class Entity:
             "assertion": self.assertion.value,
             "section": self.section,
             "related": list(self.related),
+            **({"language": self.language} if self.language else {}),
+            **({"english": self.english} if self.english else {}),
         }
 
 

@@ -16,9 +16,12 @@ from engine.nlp.phrases import PhraseTable, Tokens, tokens_of
 from engine.nlp.sections import find_sections
 from engine.records import Label, ModelInfo, Note, Span
 from models.lexicon import lists, patterns
+from models.lexicon.other_languages import OtherLanguages
 from models.lexicon.words import Found, Rule, WordRules
 
 MODEL_ID = "wardstream-rules"
+LEXICON_ID = "wardstream-lexicon"
+"""Who found what is said in Malay, Mandarin or Tamil: a word list, and nobody who reads these languages."""
 
 # How often each kind of rule is right. Rough: between its precision on the development corpora, which draw spans
 # their own way (bench/eval_baseline.py --rules), and on this project's ward notes, where it is near 1.
@@ -33,6 +36,7 @@ SCORES: dict[Rule, float] = {
     Rule.PATTERN: 0.8,
     Rule.ADJACENT: 0.75,
     Rule.BARE: 0.5,
+    Rule.OTHER_LANGUAGE: 0.85,
 }
 
 #: The same in the shorthand of wards, which is what the rules were made for and all they read beside a model
@@ -61,7 +65,7 @@ _RANK = (
 # What an answer depends on: their digest is the version.
 _SOURCES = {
     "models": ("baseline.py",),
-    "models.lexicon": ("words.py", "patterns.py", "lists.py"),
+    "models.lexicon": ("words.py", "patterns.py", "lists.py", "other_languages.py"),
     "engine.nlp": ("phrases.py", "sections.py"),
 }
 
@@ -77,9 +81,11 @@ class RuleExtractor:
         known = lists.load()
         self._words = WordRules(known)
         self._short_tests: PhraseTable[Label] = PhraseTable((name, Label.TEST) for name in known.short_tests)
+        self._others = OtherLanguages()
         self._aside = Aside()
         self._scores = scores
         self._info = ModelInfo(MODEL_ID, _version(known.digest, scores), "rules")
+        self._lexicon = ModelInfo(LEXICON_ID, self._info.version, "rules")
 
     @property
     def info(self) -> ModelInfo:
@@ -97,7 +103,18 @@ class RuleExtractor:
 
     def spans(self, text: str) -> list[Span]:
         """Spans of one text, sorted by start; none overlaps another."""
-        return [Span(f.start, f.end, f.label, self._scores[f.rule]) for f in self.findings(text)]
+        return [self._span(found) for found in self.findings(text)]
+
+    def of_other_languages(self, text: str) -> list[Span]:
+        """Those spans alone that are not in English; for texts that another reads."""
+        others = list(self._others.find(tokens_of(text)))
+        return [self._span(found) for found in _without_overlaps(others)]
+
+    def _span(self, found: Found) -> Span:
+        score = self._scores[found.rule]
+        if not found.language:
+            return Span(found.start, found.end, found.label, score)
+        return Span(found.start, found.end, found.label, score, self._lexicon, found.language, found.english)
 
     def findings(self, text: str) -> list[Found]:
         """The same with the rule that found each."""
@@ -106,6 +123,7 @@ class RuleExtractor:
         plain = patterns.plain(text)
         words += self._short(tokens, plain)
         words += patterns.find_glued(plain)
+        words += self._others.find(tokens)
         named = _without_overlaps(words)
         medications = [found for found in named if found.label is Label.MEDICATION]
         tests = [found for found in named if found.label is Label.TEST]

@@ -109,7 +109,9 @@ class BothExtractor:
         """Spans of each note. What the rules found says so in ``by``."""
         answers = await self.model.extract(notes)
         return [
-            await self._with_rules(note, spans) if is_of_wards(note.text) else spans
+            await self._with_rules(note, spans)
+            if is_of_wards(note.text)
+            else self._with_others(note.text, spans)
             for note, spans in zip(notes, answers, strict=True)
         ]
 
@@ -124,8 +126,19 @@ class BothExtractor:
         for start, end in taken:
             held[start:end] = b"\1" * (end - start)
         sure = [span for span in spans if span.score >= SURE and not any(held[span.start : span.end])]
-        own = [replace(span, by=self._rules.info) for span in found]
+        own = [replace(span, by=span.by or self._rules.info) for span in found]
         return sorted([*own, *sure], key=lambda span: (span.start, span.end))
+
+    def _with_others(self, text: str, spans: list[Span]) -> list[Span]:
+        """The model's spans of a text in prose, and what is known of other languages in it."""
+        others = self._rules.of_other_languages(text)
+        if not others:
+            return spans
+        held = bytearray(len(text))
+        for span in others:
+            held[span.start : span.end] = b"\1" * (span.end - span.start)
+        rest = [span for span in spans if not any(held[span.start : span.end])]
+        return sorted([*others, *rest], key=lambda span: (span.start, span.end))
 
 
 def onnx_of(reader: EntityExtractor) -> OnnxExtractor | None:

@@ -140,6 +140,8 @@ class Attribution:
             {"url": "assertion", "valueCode": entity.assertion.value},
             {"url": "source", "valueReference": self.document()},
         ]
+        if entity.language:
+            details.append({"url": "language", "valueCode": entity.language})
         if entity.section:
             details.append({"url": "section", "valueCode": entity.section})
         if self.note.element.strip():

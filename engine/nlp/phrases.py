@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -49,6 +50,16 @@ _CACHE_WORDS = 65_536  # a language has fewer words than that; a bound all the s
 _MAX_FOLDED = 64  # characters; nothing longer is in any table
 
 
+def _simplified() -> dict[str, str]:
+    """Simplified characters by traditional ones: tables/traditional.txt."""
+    lines = files("engine.nlp").joinpath("tables/traditional.txt").read_text("utf-8").splitlines()
+    pairs = [pair for line in lines if not line.startswith("#") for pair in line.split()]
+    return {pair[0]: pair[1] for pair in pairs if pair[0] != pair[1]}
+
+
+_SIMPLIFIED = _simplified()
+
+
 @lru_cache(maxsize=_CACHE_WORDS)
 def fold(word: str) -> str:
     """One word in the form tables are keyed by: lower case, no accents, one spelling, singular."""
@@ -59,6 +70,7 @@ def fold(word: str) -> str:
         word = word.replace("µ", "u").replace("μ", "u")
         bare = "".join(c for c in unicodedata.normalize("NFKD", word) if not unicodedata.combining(c))
         word = bare or word  # a lone combining mark, as Tamil has, stays what it is
+        word = _SIMPLIFIED.get(word, word)
     for british, american in _SPELLING:
         if british in word:
             word = word.replace(british, american)

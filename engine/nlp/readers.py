@@ -13,6 +13,7 @@ from engine.errors import ExtractorError, TooLargeError
 from engine.nlp.aside import Aside
 from engine.nlp.language import ForeignText, foreign_text, language_of, stretches_of
 from engine.nlp.reading import Reading, read_note
+from engine.nlp.understood import unread
 from engine.ports import EntityExtractor
 from engine.records import ModelInfo, Note, Span
 from engine.settings import Nlp
@@ -74,6 +75,7 @@ class Readers:
             found += [(_moved(span, stretch.start), info) for span, info in own]
             models = (*models, *who)
         spans, by = [span for span, _ in found], [info for _, info in found]
+        foreign = await self.aside.run(len(note.text), lambda: unread(note.text, foreign, spans))
         models = tuple(dict.fromkeys(models))
         try:
             return await self.aside.run(

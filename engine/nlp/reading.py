@@ -120,6 +120,8 @@ def read_note(
                 assertion=context.assertion,
                 section=section_at(sections, span.start),
                 related=related.get(at, ()),
+                language=span.language,
+                english=span.english,
             )
             for at, (span, context) in enumerate(zip(ordered, contexts, strict=True))
         ),

@@ -29,6 +29,7 @@ _ALLERGY_VERIFICATION = "http://terminology.hl7.org/CodeSystem/allergyintoleranc
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 _ABSENT = "http://terminology.hl7.org/CodeSystem/data-absent-reason"
 _ABSENT_EXTENSION = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_TRANSLATION = "http://hl7.org/fhir/StructureDefinition/translation"
 _ROLE = "http://terminology.hl7.org/CodeSystem/v3-RoleCode"
 
 _MAX_BETWEEN_PARTS = 40  # characters; more is another statement
@@ -216,7 +217,7 @@ class Builder:
 
     def _head(self, found: Json, entity: Entity, unit: str, assertion: Assertion) -> None:
         """The part of an Observation before its value; ``assertion`` is the value's."""
-        category = self._terms.facts(entity.text).category
+        category = self._terms.facts(entity.term).category
         found["status"] = "preliminary"
         if category:
             found["category"] = [_concept(_CATEGORY, category)]
@@ -233,14 +234,14 @@ class Builder:
 
     def _without_flag(self, entity: Entity, value: Value) -> Value:
         """Low is "Hb 8.9 L", litres are "FEV1 2.1 L": flagged is a laboratory test that is not known to be measured in litres."""
-        if value.unit.text != "L" or self._terms.facts(entity.text).category != "laboratory":
+        if value.unit.text != "L" or self._terms.facts(entity.term).category != "laboratory":
             return value
-        if any(self._terms.codings(Label.TEST, entity.text, "L")):
+        if any(self._terms.codings(Label.TEST, entity.term, "L")):
             return value
         return dataclasses.replace(value, unit=Unit(""), interpretation="L")
 
     def _with_implied_unit(self, entity: Entity, value: Value) -> Value:
-        implied = self._terms.facts(entity.text).implied
+        implied = self._terms.facts(entity.term).implied
         if implied is None or value.unit.text or value.low is None:
             return value
         numbers = (value.low, value.low if value.high is None else value.high)
@@ -266,15 +267,18 @@ class Builder:
         return found
 
     def _code(self, entity: Entity, unit: str = "") -> Json:
-        codings = self._terms.codings(entity.label, entity.text, unit)
+        codings = self._terms.codings(entity.label, entity.term, unit)
         if entity.label is Label.TEST and codings and self._is_of_other_specimen(entity):
             codings = ()
         found: Json = {"coding": [coding.as_json() for coding in codings]} if codings else {}
-        return found | {"text": clean(entity.text)}
+        found["text"] = clean(entity.text)
+        if entity.english:
+            found["_text"] = {"extension": [_in_english(entity.english)]}
+        return found
 
     def _is_of_other_specimen(self, entity: Entity) -> bool:
         """Whether the statement that a laboratory test stands in begins with urine or another fluid than blood."""
-        if self._terms.facts(entity.text).category != "laboratory":
+        if self._terms.facts(entity.term).category != "laboratory":
             return False
         before = self._by.note.text[max(0, entity.start - _LOOK_BACK) : entity.start]
         return _OTHER_SPECIMEN.match(re.split(r"[\r\n;]|[.](?=\s)", before)[-1]) is not None
@@ -283,6 +287,14 @@ class Builder:
     def _add(found: Json, **elements: Any) -> None:
         """The elements that have a value."""
         found |= {name: value for name, value in elements.items() if value}
+
+
+def _in_english(text: str) -> Json:
+    """FHIR's own extension for a translation (R4 §2.24.0.1)."""
+    return {
+        "url": _TRANSLATION,
+        "extension": [{"url": "lang", "valueCode": "en"}, {"url": "content", "valueString": text}],
+    }
 
 
 def _concept(system: str, code: str) -> Json:

@@ -11,7 +11,7 @@ from engine.nlp.phrases import Match, Tokens
 from engine.nlp.triggers import Meaning, Reach, Trigger, trigger_table
 from engine.records import Label, Span
 
-_TRIGGERS = trigger_table()
+TRIGGERS = trigger_table()
 
 _NEAR_WORDS = 4  # "not in any acute distress"
 _NEXT_WORDS = 2  # the finding itself, or past one word
@@ -56,7 +56,7 @@ class Statement:
         self._starts = [span.start for span in self._claims]
         matches = [
             match
-            for match in _TRIGGERS.find(tokens)
+            for match in TRIGGERS.find(tokens)
             if not self._is_inside_finding(match)
             and not self._tells_since_when(match)
             and not self._is_no_trigger_here(match)
@@ -155,6 +155,9 @@ class Statement:
             goes_on = match.last < len(tokens.words) and tokens.words[match.last] not in _MARKS
             gap = tokens.text[tokens.ends[match.last - 1] : tokens.starts[match.last]] if goes_on else ""
             return Reach.CLAUSE if goes_on and gap.strip(" ") == "" and len(gap) < 2 else Reach.ITEM
+        if reach is Reach.PHRASE:
+            goes_on = match.last < len(tokens.words) and tokens.words[match.last] not in _MARKS
+            return Reach.PHRASE if goes_on else Reach.ITEM
         if reach is Reach.BESIDE:
             before = self._before(match)
             if before is not None and self._touches(before, match):
@@ -209,7 +212,10 @@ class Statement:
         if trigger.meaning is Meaning.FAMILY:
             last = min(last, _next(self._patients, match.last, last))
         last = min(last, self._end_of_bracket(match, last))
-        if reach is not Reach.CLAUSE:
+        if reach is Reach.PHRASE:
+            last = _next(self._commas, match.last, last) if self._commas else last
+            last = min(last, _next(self._hard_stops, match.last, last))
+        elif reach is not Reach.CLAUSE:
             words = _NEAR_WORDS if reach is Reach.NEAR else _NEXT_WORDS
             last = min(last, match.last + words)
             marks = "," if reach is Reach.NEAR else _MARKS

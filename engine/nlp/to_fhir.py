@@ -163,7 +163,7 @@ class _Maker:
             return [self._builder.family_history(entity, context)]
         if context.allergy:
             return [] if at in self._explained else self._withhold("allergy-effect")
-        told = " ".join(entity.text.lower().split()), entity.assertion
+        told = " ".join(entity.term.lower().split()), entity.assertion
         if told in self._told:
             return self._withhold("repeated")
         self._told.add(told)

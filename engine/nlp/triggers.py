@@ -44,6 +44,7 @@ class Reach(StrEnum):
     EITHER = auto()  # CLAUSE if a word follows at once, else ITEM: "nil SOB", "SOB nil"
     MARK = auto()  # a question mark: of what it is written against, "?PE", "PE?"
     BESIDE = auto()  # NEXT if a finding follows at once and none stands at once before it, else ITEM: "neg Murphy's sign", "HIV neg"
+    PHRASE = auto()  # after it, to the next comma; ITEM if nothing follows: "无发热、咳嗽", "发热无"
     AROUND = auto()  # ITEM if a finding stands at once before it, else CLAUSE: "PE unlikely", "unlikely PE"
 
 
@@ -69,6 +70,24 @@ _TELLS = (
     "claimed", "describes", "brought", "thinks", "feels", "felt", "concerned", "worried", "gave", "gives", "found", "called",
     "informed", "updated", "saw", "present", "at bedside", "is caregiver", "as caregiver", "helps", "accompanied", "mentions",
 )  # fmt: skip
+_TELLS_MALAY = ("kata", "cakap", "beritahu", "bawa", "hantar", "jaga", "tolong", "risau", "perasan", "dimaklumkan", "datang", "dia kata", "beliau kata")  # fmt: skip
+_TELLS_HAN = (
+    "说",
+    "讲",
+    "表示",
+    "告知",
+    "告诉",
+    "代诉",
+    "陪",
+    "照顾",
+    "带",
+    "陪同",
+    "发现",
+    "担心",
+    "同意",
+    "翻译",
+)
+_TELLS_TAMIL = ("சொன்னார்", "கூறினார்", "சொல்கிறார்", "அழைத்து")
 _WITH_KIN = (
     "lives with", "living with", "stays with", "staying with", "brought in by", "accompanied by", "informed", "spoke to",
     "spoke with", "discussed with", "updated", "history from", "history taken from", "history obtained from", "collateral from", "collateral history from", "as reported by", "according to", "per", "as per", "bib",
@@ -76,6 +95,10 @@ _WITH_KIN = (
 )  # fmt: skip
 _POSSESSIVE = ("", "his ", "her ", "the ", "patient's ", "pt's ")
 
+
+_ENGLISH, _OTHERS = "triggers.txt", "triggers_other.txt"
+_KIN = "kin="
+_NOTHING = Trigger(Meaning.NOTHING)
 
 # "MI in 2009" is history; "diagnosed in 2009" is how long a disease has been there.
 _YEARS = range(1940, 2050)
@@ -112,18 +135,32 @@ def _add_relative(rows: dict[str, list[Trigger]], kin: str, word: str) -> None:
 
 
 def _listed() -> Iterator[tuple[str, Trigger]]:
-    """Phrases of tables/triggers.txt. Raises ValueError naming the line of a heading that is wrong."""
-    trigger: Trigger | None = None
-    for number, line in enumerate(_table("triggers.txt"), 1):
-        if line.startswith("["):
-            meaning, reach, *labels = line.strip("[]").split()
-            trigger = Trigger(
-                Meaning(meaning), Reach(reach), frozenset(Label(name.upper()) for name in labels)
-            )
-        elif line and not line.startswith("#"):
-            if trigger is None:
-                raise ValueError(f"triggers.txt line {number}: a phrase before the first heading")
-            yield line, trigger
+    """Phrases of the tables. Raises ValueError naming the line of a heading that is wrong."""
+    for table in (_ENGLISH, _OTHERS):
+        trigger: Trigger | None = None
+        for number, line in enumerate(_table(table), 1):
+            if line.startswith("["):
+                meaning, reach, *labels = line.strip("[]").split()
+                kin = "".join(name.removeprefix(_KIN) for name in labels if name.startswith(_KIN))
+                named = frozenset(Label(name.upper()) for name in labels if not name.startswith(_KIN))
+                trigger = Trigger(Meaning(meaning), Reach(reach), named, kin)
+            elif line and not line.startswith("#"):
+                if trigger is None:
+                    raise ValueError(f"{table} line {number}: a phrase before the first heading")
+                yield line, trigger
+                if trigger.kin:
+                    yield from ((f"{line} {verb}", _NOTHING) for verb in _tells(line))
+
+
+def _tells(word: str) -> tuple[str, ...]:
+    """What a relative does that has no disease by that, in the language of the word for the relative."""
+    return (
+        _TELLS_MALAY
+        if word.isascii()
+        else _TELLS_TAMIL
+        if word > "\u0b80" and word < "\u0c00"
+        else _TELLS_HAN
+    )
 
 
 def _relatives() -> Iterator[tuple[str, str]]:

@@ -18,7 +18,16 @@ LEXICONS = {
     "procedures.txt": Label.PROCEDURE,
     "anatomy.txt": Label.ANATOMY,
 }
-FILES = (*LEXICONS, "tests_with_value.txt", "heads.txt", "modifiers.txt", "suffixes.txt")
+FILES = (
+    *LEXICONS,
+    "tests_with_value.txt",
+    "heads.txt",
+    "modifiers.txt",
+    "suffixes.txt",
+    "malay.txt",
+    "mandarin.txt",
+    "tamil.txt",
+)
 
 
 class Head(NamedTuple):

@@ -32,15 +32,18 @@ class Rule(StrEnum):
     PATTERN = "pattern"  # a regular expression with a unit or a fixed form
     ADJACENT = "adjacent"  # of its kind because of what it stands beside
     BARE = "bare"  # a value with a unit but without a test
+    OTHER_LANGUAGE = "other-language"  # a term of the lists for Malay, Mandarin and Tamil
 
 
 class Found(NamedTuple):
-    """A candidate: offsets, what it is, and by which rule."""
+    """A candidate: offsets, what it is, and by which rule; if it is not English, its language (BCP 47) and what it means in English."""
 
     start: int
     end: int
     label: Label
     rule: Rule
+    language: str = ""
+    english: str = ""
 
 
 # What may stand before a listed term of a label and belongs to it.
