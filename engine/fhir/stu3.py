@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from engine.fhir.stu3_steps import NEW_TYPES, STEPS, TERMINOLOGY, objects
+from engine.fhir.stu3_steps import ENCOUNTER, NEW_TYPES, STEPS, TERMINOLOGY, objects, tell_encounters
 from engine.records import Issue, Severity
 
 Json = dict[str, Any]
@@ -22,18 +22,22 @@ READ_AS_R4 = frozenset({"4.0", "4.3"})
 """What fhirVersion of a Content-Type says (FHIR R4 §3.1.0.1.12): publication and major version."""
 
 
-def from_stu3(resource: Json, place: str = "", declared: str = "") -> tuple[Json, list[Issue]]:
+def from_stu3(
+    resource: Json, place: str = "", declared: str = "", encounters: frozenset[str] = frozenset()
+) -> tuple[Json, list[Issue]]:
     """The resource as R4, and an issue when it was STU3.
 
     Args:
         resource: as read; it is not changed.
         place: FHIRPath of the resource; "" when it is the document itself.
         declared: version that the sender stated, as ``3.0``; with "" the resource itself is asked.
+        encounters: addresses (fullUrl) of the Encounters of its Bundle.
     """
     kind = resource.get("resourceType")
     if not isinstance(kind, str) or not (declared == STU3 if declared else is_stu3(resource)):
         return resource, []
     made: Json = _copied(resource)
+    tell_encounters(made, encounters)
     made["resourceType"] = NEW_TYPES.get(kind, kind)
     for step in STEPS.get(kind, ()):
         step(made)
@@ -58,16 +62,28 @@ def document_from_stu3(document: Json, declared: str = "") -> tuple[Json, list[I
         return from_stu3(document, declared=declared)
     issues: list[Issue] = []
     made = []
+    encounters = _encounters(entries)
     for index, entry in enumerate(entries):
         held = entry.get("resource") if isinstance(entry, dict) else None
         if isinstance(held, dict):
-            resource, found = from_stu3(held, f"Bundle.entry[{index}].resource", declared)
+            resource, found = from_stu3(held, f"Bundle.entry[{index}].resource", declared, encounters)
             issues += found
             entry = {**entry, "resource": resource} if found else entry  # noqa: PLW2901 - the same entry as R4
         made.append(entry)
     if not issues:
         return document, []
     return {**document, "entry": [_renamed_entry(entry) for entry in made]}, issues
+
+
+def _encounters(entries: list[Any]) -> frozenset[str]:
+    """Addresses of the Encounters among the entries of a Bundle."""
+    return frozenset(
+        entry["fullUrl"]
+        for entry in objects(entries)
+        if isinstance(entry.get("fullUrl"), str)
+        and isinstance(entry.get("resource"), dict)
+        and entry["resource"].get("resourceType") == ENCOUNTER
+    )
 
 
 def _renamed_entry(entry: Any) -> Any:

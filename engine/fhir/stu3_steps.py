@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 Json = dict[str, Any]
+ENCOUNTER = "Encounter"
 Step = Callable[[Json], None]
 
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
@@ -86,9 +87,22 @@ def objects(value: Any) -> Iterable[Json]:
 def _encounter(node: Json) -> None:
     """``context`` is an Encounter or an EpisodeOfCare; only the first has an element of its own in R4."""
     context = node.get("context")
-    reference = context.get("reference") if isinstance(context, dict) else None
-    if isinstance(reference, str) and "encounter" not in node and "Encounter/" in reference:
-        node["encounter"] = node.pop("context")
+    if not isinstance(context, dict) or "encounter" in node:
+        return
+    reference = context.get("reference")
+    if not isinstance(reference, str):
+        return
+    if "Encounter/" in reference or context.get("type") == ENCOUNTER:
+        node["encounter"] = {key: part for key, part in node.pop("context").items() if key != "type"}
+
+
+def tell_encounters(resource: Json, encounters: frozenset[str]) -> None:
+    """Mark a ``context`` that is an Encounter of its own Bundle: an address such as urn:uuid does not say so."""
+    context = resource.get("context")
+    if _encounter in STEPS.get(resource.get("resourceType", ""), ()) and isinstance(context, dict):
+        reference = context.get("reference")
+        if isinstance(reference, str) and reference in encounters:
+            resource["context"] = {**context, "type": ENCOUNTER}
 
 
 def _dose(node: Json) -> None:

@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, first_leaf, valued
+from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, first_leaf, leaves, valued
 from engine.mapping.kinds import KINDS
 
 if TYPE_CHECKING:
@@ -345,7 +345,17 @@ class _Parser:
         if word not in KINDS:
             raise ExpressionError(f"{word!r} stands where one of {', '.join(KINDS)} was expected")
         is_kind = KINDS[word]
-        return lambda node, segment, run: is_kind(text_of(get(node, segment, run)).strip())
+        if word not in {"number", "range"}:
+            return lambda node, segment, run: is_kind(text_of(get(node, segment, run)).strip())
+
+        def is_one(node: Node, segment: Segment, run: Run) -> bool:
+            # 13^5 is no 13: what stands behind a component separator may be a part of the number.
+            found = get(node, segment, run)
+            if not is_kind(text_of(found).strip()):
+                return False
+            return found.__class__ is Leaf or sum(leaf.text != "" for leaf in leaves(found or EMPTY)) == 1
+
+        return is_one
 
     def comparison(self, ref: Ref, get: Getter, operator: str) -> Condition:
         if operator not in {"=", "!=", "~"}:

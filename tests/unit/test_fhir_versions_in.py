@@ -121,6 +121,26 @@ def test_orders_and_medicines_of_stu3():
     assert procedure["status"] == "stopped"
 
 
+def test_the_visit_of_a_stu3_bundle_is_found_by_its_address():
+    """Synthea and others refer by urn:uuid: which type stands behind it, its own entry says."""
+    visit, episode = ("urn:uuid:11111111-1111-4111-8111-11111111111" + n for n in "12")
+    entries = [
+        {"fullUrl": visit, "resource": {"resourceType": "Encounter", "status": "finished", "class": {"code": "IMP"}}},
+        {"fullUrl": episode, "resource": {"resourceType": "EpisodeOfCare", "status": "active", "patient": SUBJECT}},
+        *(
+            {"resource": {"resourceType": "Observation", "id": name, "status": "final", "code": CODE,
+                          "context": {"reference": at}, "comment": "x"}}
+            for name, at in (("a", visit), ("b", episode))
+        ),
+    ]  # fmt: skip
+    outcome = process({"resourceType": "Bundle", "type": "collection", "entry": entries})
+    held = {e["resource"]["id"]: e["resource"] for e in outcome.bundle["entry"]}
+    assert held["a"]["encounter"]["reference"].startswith("Encounter/")
+    assert "type" not in held["a"]["encounter"]
+    assert "encounter" not in held["b"]
+    assert [u.location for u in outcome.unmapped] == ["Bundle.entry[3].resource.context"]
+
+
 def test_a_bundle_of_stu3_keeps_its_references():
     """A ProcedureRequest becomes a ServiceRequest, and whoever is based on it still is."""
     bundle = {

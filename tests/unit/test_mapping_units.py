@@ -39,6 +39,13 @@ def result_of(message, unit, *, kind="NM", value="5"):
         ("mL/min/1.73m2", "mL/min/{1.73_m2}"),
         ("/HPF", "/[HPF]"),
         ("pH", "[pH]"),
+        ("MG", "mg"),
+        ("ML", "mL"),
+        ("ml", "ml"),
+        ("Mg", "mg"),
+        ("PG", "pg"),
+        ("MV", "mV"),
+        ("MG/ML", "mg/mL"),
     ],
 )
 def test_a_unit_without_a_coding_system_gets_the_code_that_it_means(message, written, code):

@@ -160,3 +160,51 @@ def test_what_each_line_of_a_text_repeats_is_told_as_repeated(message):
     assert result.one("Observation")["effectiveDateTime"] == "2026-01-21"
     assert "this one continues" in reasons["OBX[2]-16[1].1"]
     assert "already filled" in reasons["OBX[2]-14"]
+
+
+def test_a_number_with_a_part_behind_it_is_no_number(message):
+    """13^5 may be 13.5: neither 13 nor a quantity without a value stands for it."""
+    result = message("ORU^R01^ORU_R01", PID, "OBR|1|P1|F1|HB^Hb^L", "OBX|1|NM|HB^Hb^L||13^5|g/dL|12-16||||F")
+    observation = result.one("Observation")
+    assert observation["valueString"] == "13^5"
+    assert "valueQuantity" not in observation
+
+
+@pytest.mark.parametrize(
+    ("pointer", "kind"),
+    [
+        ("http://x.example.org/a.pdf^MUSE^AP^PDF", "application/pdf"),
+        ("http://x.example.org/a.jpg^PACS^IM^JPEG", "image/jpeg"),
+        ("http://x.example.org/a^PACS^application^dicom", "application/dicom"),
+    ],
+)
+def test_what_a_pointer_points_to_has_a_media_type(message, pointer, kind):
+    """RP-3 and RP-4 are codes of tables 0191 and 0291 as in ED; AP/PDF is nothing that a browser knows."""
+    result = message("ORU^R01^ORU_R01", PID, "OBR|1|P1|F1|X^X^L", f"OBX|1|RP|X^X^L||{pointer}||||||F")
+    (extension,) = result.one("Observation")["extension"]
+    assert extension["valueAttachment"]["contentType"] == kind
+
+
+def test_a_deleted_allergy_is_in_error_and_nothing_beside(message):
+    """Confirmed but inactive, and deleted: codings of one concept never contradict each other."""
+    result = message(
+        "ADT^A60^ADT_A60",
+        "EVN|A60|20260101",
+        PID,
+        "IAM|1|DA|7980^Penicillin^RXNORM|SV|Rash|D|A1^H||||||||||I",
+    )
+    status = result.one("AllergyIntolerance")["verificationStatus"]
+    assert [c["code"] for c in status["coding"]] == ["entered-in-error"]
+
+
+def test_a_merged_account_moved_from_no_other_patient(message):
+    """A41: both accounts are of the patient that PID and MRG name."""
+    result = message(
+        "ADT^A41^ADT_A39",
+        "EVN|A41|20260101",
+        f"{PID}|||||||||||||ACC1^^^KGH^AN",
+        "MRG|7^^^KGH^MR||ACC2^^^KGH^AN",
+    )
+    urls = [e["url"] for a in result.of("Account") for e in a.get("extension", ())]
+    assert [u for u in urls if u.endswith("moved-from")] == []
+    assert [u for u in urls if u.endswith("replaced-by")] != []

@@ -116,8 +116,8 @@ def ucum_unit(node: Node, _segment: Segment, run: Run) -> dict[str, Any] | None:
         return None
     run.use_all(leaf)
     run.use_all(system)
-    if is_ucum(written) and written.lower() == code.lower():
-        code = written  # l and L are the same unit
+    if is_ucum(written) and written.replace("l", "L") == code.replace("l", "L"):
+        code = written  # l and L are the same unit; MG is no mg: it would be megagauss
     elif plain(system):
         run.warn(
             "unit-not-ucum",

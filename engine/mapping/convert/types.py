@@ -98,29 +98,37 @@ _SUBTYPES = {
 """What senders write in ED.3 (tables 0191 and 0291, and file endings) -> RFC 6838."""
 
 
-def media_type(node: Node, _segment: Segment, run: Run) -> str | None:
-    """Media type of ED: its type and subtype (ED.2, ED.3; HL7 v2.5.1 §2.A.24), as MIME writes them."""
-    main, sub = plain(child(node, 2)).lower(), plain(child(node, 3)).lower()
-    if not sub and ("/" in main or main in _SUBTYPES):
-        main, sub = "", main  # such as ^PDF^^Base64
-    if "/" in sub:
-        found = sub
-    elif sub in _SUBTYPES:
-        found = _SUBTYPES[sub]
-    elif re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", sub):
-        found = f"{_MAIN_TYPES.get(main, 'application')}/{sub}"
-    elif main in _TEXTS:
-        found = "text/plain"
-    elif main and not sub:
-        found = "application/octet-stream"
-    else:
-        return None
-    # What the media type does not show was not used: it is told as unmapped.
-    if not main or main == sub or main in _MAIN_TYPES or main in _TEXTS or found.startswith(f"{main}/"):
-        run.use_all(child(node, 2))
-    if sub in _SUBTYPES or sub in found:
-        run.use_all(child(node, 3))
-    return found
+def media_type(first: int) -> Converter:
+    """Media type as MIME writes it, of type and subtype (ED.2, ED.3; RP.3, RP.4; HL7 v2.5.1 §2.A.24, §2.A.65).
+
+    Args:
+        first: the component of the type; the subtype stands behind it.
+    """
+
+    def convert(node: Node, _segment: Segment, run: Run) -> str | None:
+        main, sub = plain(child(node, first)).lower(), plain(child(node, first + 1)).lower()
+        if not sub and ("/" in main or main in _SUBTYPES):
+            main, sub = "", main  # such as ^PDF^^Base64
+        if "/" in sub:
+            found = sub
+        elif sub in _SUBTYPES:
+            found = _SUBTYPES[sub]
+        elif re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", sub):
+            found = f"{_MAIN_TYPES.get(main, 'application')}/{sub}"
+        elif main in _TEXTS:
+            found = "text/plain"
+        elif main and not sub:
+            found = "application/octet-stream"
+        else:
+            return None
+        # What the media type does not show was not used: it is told as unmapped.
+        if not main or main == sub or main in _MAIN_TYPES or main in _TEXTS or found.startswith(f"{main}/"):
+            run.use_all(child(node, first))
+        if sub in _SUBTYPES or sub in found:
+            run.use_all(child(node, first + 1))
+        return found
+
+    return convert
 
 
 def plain_data(node: Node, segment: Segment, run: Run) -> str | None:
