@@ -17,8 +17,10 @@ from dataclasses import replace
 
 from engine.nlp.aside import Aside
 from engine.nlp.language import foreign_text
+from engine.nlp.reading import read_note
+from engine.nlp.triggers import words_for_relatives
 from engine.ports import EntityExtractor
-from engine.records import ModelInfo, Note, Span
+from engine.records import Label, ModelInfo, Note, Span
 from models.baseline import SHORTHAND_SCORES, RuleExtractor
 from models.ner import OnnxExtractor
 
@@ -29,6 +31,10 @@ MARKS = 2
 #: A finding that the model alone has in a note of the wards counts from this calibrated score on.
 SURE = 0.8
 
+_RELATIVE = re.compile(
+    rf"\b(?:{'|'.join(re.escape(word) for word in words_for_relatives() if word.isascii())}|family|familial|relatives?)\b",
+    re.IGNORECASE,
+)
 _WORD = re.compile(r"[A-Za-z']+")
 # Shorthand that is no word, no gene and no unit anywhere else; how letters begin and end; headings with a line or a colon of their own.
 _MARK = re.compile(
@@ -130,8 +136,8 @@ class BothExtractor:
         return sorted([*own, *sure], key=lambda span: (span.start, span.end))
 
     def _with_others(self, text: str, spans: list[Span]) -> list[Span]:
-        """The model's spans of a text in prose, and what is known of other languages in it."""
-        others = self._rules.of_other_languages(text)
+        """The model's spans of a text in prose, with what it was taught to pass over: other languages, and diseases of relatives."""
+        others = [*self._rules.of_other_languages(text), *self._of_relatives(text, spans)]
         if not others:
             return spans
         held = bytearray(len(text))
@@ -139,6 +145,26 @@ class BothExtractor:
             held[span.start : span.end] = b"\1" * (span.end - span.start)
         rest = [span for span in spans if not any(held[span.start : span.end])]
         return sorted([*others, *rest], key=lambda span: (span.start, span.end))
+
+    def _of_relatives(self, text: str, spans: Sequence[Span]) -> list[Span]:
+        """The rules' problems that are said of a relative, where the model found nothing."""
+        if _RELATIVE.search(text) is None:
+            return []
+        found = self._rules.spans(text)
+        reading = read_note(Note("", text), found)
+        held = bytearray(len(text))
+        for span in spans:
+            held[span.start : span.end] = b"\1" * (span.end - span.start)
+        of_relatives = {
+            (entity.start, entity.end)
+            for entity, context in zip(reading.entities, reading.contexts, strict=True)
+            if context.kin and entity.label is Label.PROBLEM and not any(held[entity.start : entity.end])
+        }
+        return [
+            replace(span, by=span.by or self._rules.info)
+            for span in found
+            if (span.start, span.end) in of_relatives
+        ]
 
 
 def onnx_of(reader: EntityExtractor) -> OnnxExtractor | None:

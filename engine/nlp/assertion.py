@@ -47,6 +47,11 @@ _BY_NAME = re.compile(
     r"(?:[-*•]\s*)?(?:the |this |our )?(?:patient|pt|(?:mr|mrs|ms|mdm|mdm\.|mr\.|mrs\.|ms\.)[ \t]+[A-Z]\w*)(?![\w'’])",
     re.IGNORECASE,
 )
+# What is told of patients and of no relative: "FHx: nil of note. Presented with fever."
+_BY_COMPLAINT = re.compile(
+    r"(?:[-*•]\s*)?(?:present(?:ed|s|ing)|c/o|p/w|a/w|complain(?:s|ed|ing)|admitted|referred|came|on examination|o/e|started on|treated)\b",
+    re.IGNORECASE,
+)
 _BY_PRONOUN = re.compile(r"(?:[-*•]\s*)?(?:he|she)(?![\w'’])", re.IGNORECASE)
 
 
@@ -151,7 +156,7 @@ class _About:
             return _About(section, of_patient=False)
         named = self.named if self.section == section else False
         last = self.of_patient if self.section == section else False
-        if _BY_NAME.match(statement):
+        if _BY_NAME.match(statement) or _BY_COMPLAINT.match(statement):
             return _About(section, of_patient=True, named=True)
         if _BY_PRONOUN.match(statement):
             return _About(section, of_patient=last or not named, named=named)

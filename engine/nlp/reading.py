@@ -16,7 +16,8 @@ from engine.records import Assertion, Entity, Issue, Label, ModelInfo, Note, Spa
 
 # "HbA1c 7.4% (prev 8.1%)": the second value is of another day.
 _EARLIER = re.compile(
-    r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from)[ :=]{0,3}$|<-{1,2}[ ]?$|←[ ]?$", re.IGNORECASE
+    r"\b(?:prev(?:ious(?:ly)?)?|last|baseline|prior|was|from|ago)[ :=]{0,3}$|<-{1,2}[ ]?$|←[ ]?$",
+    re.IGNORECASE,
 )
 # "Cr 180 -> 120", "CRP fell from 186 to 24", "EF 35% in 2021": the first is what it was.
 _GOES_TO = re.compile(r"[^\S\n]{0,2}(?:-{1,2}>|=>|→|(?:in|on)[ ](?:[A-Z][a-z]{2,8}[ ])?(?:19|20)\d\d\b)")

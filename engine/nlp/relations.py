@@ -27,12 +27,20 @@ _NO_NAME = re.compile(
     r"|prior|raised|repeat|repeated|rising|rose|since|slightly|stable|still|the|then|to|today|trending|under|up|was|were|which|with|yesterday|ytd",
     re.IGNORECASE,
 )
+# The same between a dose and the next: what may stand there and names no other medicine.
+_NO_DRUG = re.compile(
+    rf"{_NO_NAME.pattern}|additional|again|alternating|another|bolus|continue[ds]?|cap|caps|cont|daily|dose|each|every|extra|first|followed|for|give|given|half|if|im|infusion"
+    r"|inj|iv|load|loading|maintenance|max|maximum|morning|neb|nebs|night|once|one|oral|orally|plus|po|pr|prn|reduce[ds]?|sc|second|stat|start|started|tab|tabs|take|taken"
+    r"|taper|tapered|tapering|titrate[ds]?|total|twice|via|weaned|weekly|when|x",
+    re.IGNORECASE,
+)
 # "lost 5 kg in weight": by how much something changed is not its value.
 _BY_HOW_MUCH = re.compile(
     r"\b(?:los[et]|losing|gain(?:ed|ing|s)?|put on|(?:loss|gain|drop|rise|fall|increase|decrease) of|(?:dropped|fell|fallen|rose|risen|increased|decreased|up|down) by)"
     r"[ ](?:about |approximately |~ ?|another )?$",
     re.IGNORECASE,
 )
+_OXYGEN = re.compile(r"\d{2,3}[ ]?%")
 _SIZE = re.compile(r"\d[ ]?(?:mm|cm)\b", re.IGNORECASE)
 _LOOK_BACK = 30  # characters; longer than any of these
 _ENDS_ITEM = re.compile(r"[,;|]|[.](?=\s)")
@@ -90,6 +98,8 @@ def _whole_of(
     at = bisect_left(wholes, part)
     before = wholes[at - 1] if at else None
     after = wholes[at] if at < len(wholes) else None
+    if span.label is Label.TEST_VALUE and _is_of_oxygen(text, span):
+        return None
     if span.label is Label.TEST_VALUE and _BY_HOW_MUCH.search(
         text[max(0, span.start - _LOOK_BACK) : span.start]
     ):
@@ -108,12 +118,20 @@ def _whole_of(
     if before is not None and span.start - spans[before].end <= _MAX_DISTANCE:
         last = spans[previous[0]].end if previous is not None and previous[1] == before else 0
         gap = text[max(last, spans[before].end) : span.start]
-        return None if span.label is Label.TEST_VALUE and _names_another(gap) else before
+        return (
+            None if _names_another(gap, _NO_NAME if span.label is Label.TEST_VALUE else _NO_DRUG) else before
+        )
     if before is None and after is not None and spans[after].start - span.end <= _MAX_LEAD:
         # "vit K 5mg IV, IV morphine": what has its own name, if one we do not know, leads no other.
         is_of_another = _ENDS_ITEM.search(text, span.end, spans[after].start) is not None
         return None if is_of_another or _has_a_number(text, spans, part, after) else after
     return None
+
+
+def _is_of_oxygen(text: str, span: Span) -> bool:
+    """Whether it is what a patient breathes, and no result: "SpO2 91% on 28% VM"."""
+    before = text[max(0, span.start - _LOOK_BACK) : span.start]
+    return _OXYGEN.fullmatch(text, span.start, span.end) is not None and before.endswith((" on ", " On "))
 
 
 def _is_size_of_finding(text: str, spans: Sequence[Span], part: int) -> bool:
@@ -140,9 +158,9 @@ def _has_a_number(text: str, spans: Sequence[Span], part: int, whole: int) -> bo
     )
 
 
-def _names_another(gap: str) -> bool:
+def _names_another(gap: str, no_names: re.Pattern[str]) -> bool:
     match = _OTHER_NAME.search(gap)
-    return match is not None and _NO_NAME.fullmatch(match["word"]) is None
+    return match is not None and no_names.fullmatch(match["word"]) is None
 
 
 def _is_adjacent(

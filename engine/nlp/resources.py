@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from engine.fhir.invariants import UCUM
 from engine.nlp.assertion import Context
 from engine.nlp.attribution import Attribution, clean
 from engine.nlp.dosing import dosages_of
+from engine.nlp.kinfolk import told_of
 from engine.nlp.quantities import Unit, Value, interpretation, quantity
 from engine.nlp.series import values_of
 from engine.nlp.terminology import Terminology
@@ -100,10 +102,22 @@ class Builder:
         found |= {"status": "partial", "patient": self._by.subject()}
         self._add(found, date=self._by.written_at())
         found["relationship"] = _concept(_ROLE, context.kin)
+        told = told_of(self._by.note.text, entity.start, entity.end)
+        if told.died_at is not None:
+            found["deceasedAge"] = _years(told.died_at)
+        elif told.deceased:
+            found["deceasedBoolean"] = True
         if entity.assertion is Assertion.NEGATED:
             found["note"] = [{"text": f"Denied in the source: {clean(entity.text)}"}]
         else:
-            found["condition"] = [{"code": self._code(entity)}]
+            condition: Json = {"code": self._code(entity)}
+            if told.died_of:
+                condition["contributedToDeath"] = True
+            if told.onset is not None:
+                condition["onsetAge"] = _years(told.onset)
+            elif told.onset_text:
+                condition["onsetString"] = told.onset_text
+            found["condition"] = [condition]
         return found
 
     def allergy(self, entity: Entity, effects: Sequence[Entity]) -> Json:
@@ -131,6 +145,10 @@ class Builder:
         }
         self._add(found, context=self._by.encounter(), dateAsserted=self._by.written_at())
         found["derivedFrom"] = [self._by.document()]
+        # "40 mg OM (increased from 20 mg)": what it was is no dosage.
+        if entity.assertion is not Assertion.HISTORICAL:
+            now = [part for part in dosages if part.assertion is not Assertion.HISTORICAL]
+            dosages = now or dosages
         if dosages:
             found["dosage"] = dosages_of(clean(self._wording(entity, dosages)))
         return found
@@ -287,6 +305,11 @@ class Builder:
     def _add(found: Json, **elements: Any) -> None:
         """The elements that have a value."""
         found |= {name: value for name, value in elements.items() if value}
+
+
+def _years(age: int) -> Json:
+    """Age (R4 §2.24.0.11.1): UCUM a."""
+    return {"value": age, "unit": "years", "system": UCUM, "code": "a"}
 
 
 def _in_english(text: str) -> Json:

@@ -76,7 +76,8 @@ HEADINGS: dict[str, tuple[str, ...]] = {
         "investigations", "investigation", "ix", "labs", "laboratory", "laboratory data", "laboratory results",
         "lab results", "results", "bloods", "blood results", "pertinent results", "significant results",
         "blood tests", "lab investigations", "laboratory findings", "test results", "biochemistry",
-        "haematology", "microbiology", "tests",
+        "haematology", "microbiology", "tests", "macroscopy", "microscopy", "macroscopic description",
+        "microscopic description", "gross description", "immunohistochemistry",
     ),
     "imaging": (
         "imaging", "radiology", "imaging studies", "radiological findings", "imaging findings", "scans",

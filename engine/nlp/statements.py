@@ -35,6 +35,7 @@ _CANNOT_WORDS = 5  # between the two
 _HISTORY = frozenset(("history", "hx", "h"))
 _SINCE_CHARS = 20
 _MARKS = frozenset(",:;.()/")
+_DASH = re.compile(r"[ \t]+[-–—][ \t]+")  # "No milk - lactose intolerance": what follows is said anew
 # Findings of a kind: "no fever, CT brain normal" does not deny the CT.
 KINDS: Mapping[Label, frozenset[Label]] = {
     Label.PROBLEM: frozenset((Label.PROBLEM, Label.PROCEDURE)),
@@ -73,6 +74,11 @@ class Statement:
         self._commas = [at for at, word in enumerate(tokens.words) if word == ","]
         self._opened = [at for at, word in enumerate(tokens.words) if word == "("]
         self._closed = [at for at, word in enumerate(tokens.words) if word == ")"]
+        self._dashes = [
+            at
+            for at in range(1, len(tokens.words))
+            if _DASH.fullmatch(tokens.text, tokens.ends[at - 1], tokens.starts[at])
+        ]
         self._patients = [m.first for m in matches if _means(m, Meaning.PATIENT)]
         self._reaches: dict[tuple[Meaning, frozenset[Label], str], list[tuple[int, int]]] = defaultdict(list)
         for match in matches:
@@ -211,6 +217,8 @@ class Statement:
         last = _next(stops, match.last, len(tokens.words))
         if trigger.meaning is Meaning.FAMILY:
             last = min(last, _next(self._patients, match.last, last))
+        if trigger.meaning is Meaning.NEGATED:
+            last = _next(self._dashes, match.last + 1, last)
         last = min(last, self._end_of_bracket(match, last))
         if reach is Reach.PHRASE:
             last = _next(self._commas, match.last, last) if self._commas else last

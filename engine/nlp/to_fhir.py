@@ -36,6 +36,8 @@ _NO_FINDINGS = {
             "stable",
             "comfortable",
             "clear",
+            "alive",
+            "healthy",
             "mdm",
             "mr",
             "mrs",
@@ -63,7 +65,7 @@ class Annotation:
         bundle: the transaction; None when nothing was found that gives a resource.
         withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
             ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``heading`` (part of the name of a section), ``no-finding`` (such as "soft"), ``blank`` (no words in the
-            span), ``repeated`` (a problem that the note has named before and meant in the same way); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
+            span), ``repeated`` (a problem, a procedure or a test without a value that the note has named before and meant in the same way); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
             they were no valid FHIR.
     """
 
@@ -123,7 +125,7 @@ class _Maker:
         self._parts = {at for entity in reading.entities for at in entity.related}
         self._effects = _effects(reading)
         self._explained = frozenset(chain.from_iterable(self._effects.values()))
-        self._told: set[tuple[str, Assertion]] = set()
+        self._told: set[tuple[Label, str, Assertion]] = set()
         self._make: dict[Label, Callable[[int, Entity], list[Json]]] = {
             Label.PROBLEM: self._problem,
             Label.MEDICATION: self._medication,
@@ -163,10 +165,8 @@ class _Maker:
             return [self._builder.family_history(entity, context)]
         if context.allergy:
             return [] if at in self._explained else self._withhold("allergy-effect")
-        told = " ".join(entity.term.lower().split()), entity.assertion
-        if told in self._told:
+        if self._is_repeated(entity):
             return self._withhold("repeated")
-        self._told.add(told)
         return [self._builder.condition(entity)]
 
     def _medication(self, at: int, entity: Entity) -> list[Json]:
@@ -185,14 +185,27 @@ class _Maker:
             return self._withhold("relative")
         if entity.assertion is Assertion.HYPOTHETICAL:
             return self._withhold("hypothetical")
-        return self._builder.observations(entity, self._sure_parts(entity))
+        values = self._sure_parts(entity)
+        if not values and self._is_repeated(entity):
+            return self._withhold("repeated")
+        return self._builder.observations(entity, values)
 
     def _procedure(self, at: int, entity: Entity) -> list[Json]:
         if self._reading.contexts[at].kin:
             return self._withhold("relative")
         if entity.assertion is Assertion.HYPOTHETICAL:
             return self._withhold("hypothetical")
+        if self._is_repeated(entity):
+            return self._withhold("repeated")
         return [self._builder.procedure(entity)]
+
+    def _is_repeated(self, entity: Entity) -> bool:
+        """Whether the note has named it before and meant it in the same way; remembers it."""
+        told = entity.label, " ".join(entity.term.lower().split()), entity.assertion
+        if told in self._told:
+            return True
+        self._told.add(told)
+        return False
 
     def _sure_parts(self, entity: Entity) -> list[Entity]:
         parts = [self._reading.entities[at] for at in entity.related]

@@ -163,6 +163,12 @@ def _tells(word: str) -> tuple[str, ...]:
     )
 
 
+def words_for_relatives() -> tuple[str, ...]:
+    """All the words for relatives, English first."""
+    others = (phrase for phrase, trigger in _listed() if trigger.meaning is Meaning.FAMILY and trigger.kin)
+    return (*(word for _, words in _relatives() for word in words.split("|")), *others)
+
+
 def _relatives() -> Iterator[tuple[str, str]]:
     for line in _table("relatives.csv")[2:]:
         code, _, words = line.partition(",")

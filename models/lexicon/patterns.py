@@ -63,7 +63,7 @@ _AFTER_NAME = re.compile(rf"[ ]?[,|]?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN})(
 _AFTER_DOSE = re.compile(rf"[ ]?[,|]?[ ]{{0,2}}\(?(?P<part>(?:{_ROUTE}|{_WHEN}|{_WHEN_AFTER_DOSE})(?![\w/]))")
 _BEFORE = re.compile(rf"(?<![\w/])(?P<part>{_ROUTE})(?=[ ]$)")
 _TOGETHER = re.compile(r"[ ]{0,2}[,|]?[ ]{0,2}")
-_LEADS_ON = re.compile(r"[ ]\w{4}")  # a word that is no shorthand follows
+_LEADS_ON = re.compile(r"[ ](?:\w{4}|D\d{1,2}\b|[A-Za-z]{1,3}[ ]\d)")  # a word that is no shorthand follows
 _LOOK_BACK = 26  # characters; longer than any route
 
 _UNIT = (
@@ -125,6 +125,7 @@ _REFERENCE_BEFORE = re.compile(
 _GLUED = re.compile(
     r"(?<!\w)(?:(?P<t>BP)[ ]?:?[ ]?(?P<v>\d{2,3}s?/\d{2,3}s?)|(?P<t2>HR|PR|RR|GCS|CBG|TW|Plt|CRP)(?P<v2>\d{1,4}(?:\.\d)?)"
     r"|(?P<t3>SpO2|SaO2)(?P<v3>\d{2,3}[ ]?%?)|(?P<t4>T|Temp|Tm|Tmax)[ ]?[:=]?[ ]?(?P<v4>(?:3[4-9]|4[0-2])(?:\.\d{1,2})?(?:[ ]?(?:°[ ]?)?C)?|(?:9[5-9]|10[0-7])(?:\.\d{1,2})?[ ]?(?:°[ ]?)?F)"
+    r"|(?P<t6>VA)[ ]?:?[ ](?P<v6>6/(?:4|5|6|7\.5|9|12|15|18|24|30|36|60))"
     r"|(?P<t5>Hb|Na|K|Cr|INR)(?P<v5>\d{1,3}(?:\.\d{1,2})?))(?![\w/])"
 )
 

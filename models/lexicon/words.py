@@ -54,7 +54,7 @@ _TAKES = {
     Label.ANATOMY: frozenset(("side", "body")),
     Label.MEDICATION: frozenset[str](),
 }
-_REGIONAL = frozenset(("ct", "mri", "mra", "us", "uss", "ultrasound", "xr", "x-ray", "pet"))
+_REGIONAL = frozenset(("ct", "mri", "mra", "us", "uss", "ultrasound", "xr", "x-ray", "ray", "pet"))
 _SALTS = frozenset(
     (
         "sodium", "potassium", "hydrochloride", "hcl", "sulfate", "maleate", "besylate", "besilate", "tartrate", "succinate",
