@@ -18,10 +18,11 @@ from typing import Any
 from engine.drift.required import REQUIRED_FIELDS
 from engine.errors import ConformanceError, InternalError, WardstreamError
 from engine.feeds import FeedProfile
-from engine.fhir.bundle import transaction
+from engine.fhir.bundle import from_entries, put_entries
 from engine.fhir.dangling import without_dangling
 from engine.fhir.inbound import process_fhir
 from engine.fhir.notes import notes_of
+from engine.fhir.sure import surely_valid
 from engine.fhir.validate import repaired
 from engine.hl7v2 import conformance, er7
 from engine.hl7v2.ack import read_header
@@ -95,7 +96,8 @@ class Pipeline:
             gone = {_name(resource) for resource, _, _ in completed} - emitted
             resources, more = without_dangling(resources, gone)
             issues += more
-        bundle, unwritten = as_written(transaction(resources), message, profile, mapped)
+        entries, unwritten = as_written(put_entries(resources), message, profile, mapped)
+        bundle, written = from_entries(entries)
         if lost or len(resources) < len(mapped.resources):
             lost += _vanished(message, mapped, bundle)
         named = mapped.patient if profile.patient_key == "patient" else None
@@ -106,6 +108,7 @@ class Pipeline:
             charset=message.charset,
             patient_key=patient_key(*named) if named else "",
             bundle=bundle,
+            bundle_json=written,
             issues=(*envelope.issues, *checked, *mapped.issues, *issues, *unwritten),
             unmapped=(*mapped.unmapped, *lost),
             cleared=mapped.cleared,
@@ -162,6 +165,9 @@ class Pipeline:
         lost: list[Unmapped] = []
         for resource, location, found in completed:
             issues += found
+            if surely_valid(resource):
+                resources.append(resource)
+                continue
             mended = repaired(resource)
             issues += [
                 dataclasses.replace(i, location=location or i.location, message=f"{i.location}: {i.message}")

@@ -265,6 +265,7 @@ class Outcome:
         charset: the character set used to decode, by its IANA name; "" if none worked.
         patient_key: Kafka key of the patient, "" if no patient could be told.
         bundle: the transaction Bundle, or None when rejected.
+        bundle_json: the same as it is emitted, JSON in UTF-8.
         issues, unmapped, cleared: see DESIGN; ``cleared`` holds locations of explicit nulls.
         notes: free text to be read.
         leaves: how many valued leaves the source has; with ``unmapped`` this gives the coverage.
@@ -280,6 +281,7 @@ class Outcome:
     charset: str = ""
     patient_key: str = ""
     bundle: dict[str, Any] | None = None
+    bundle_json: bytes = b""
     issues: tuple[Issue, ...] = ()
     unmapped: tuple[Unmapped, ...] = ()
     cleared: tuple[str, ...] = ()

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from engine.fhir.writer import dumps
-from engine.keys import resource_id
+from engine.fhir.writer import dumps, ready
+from engine.keys import content_id
 
 Json = dict[str, Any]
 
@@ -60,6 +60,11 @@ def transaction(
     Raises:
         ValueError: two different resources have the same type and id; a transaction can't write both.
     """
+    return from_entries(put_entries(resources, source, base), identifier=identifier)[0]
+
+
+def put_entries(resources: Iterable[Json], source: str = "", base: str = BASE) -> list[Json]:
+    """The entries of :func:`transaction`."""
     entries: dict[tuple[str, str], Json] = {}
     for resource in resources:
         key = resource["resourceType"], resource["id"]
@@ -67,21 +72,24 @@ def transaction(
         if key in entries and entries[key]["resource"] != stated:
             raise ValueError(f"Two different resources {key[0]}/{key[1]} in one transaction")
         entries[key] = put_entry(stated, base)
-    return from_entries([entries[key] for key in sorted(entries, key=order)], identifier=identifier)
+    return [entries[key] for key in sorted(entries, key=order)]
 
 
-def from_entries(entries: Sequence[Json], *, identifier: Json | None = None, timestamp: str = "") -> Json:
-    """A transaction of ready entries, in the order given."""
-    bundle_id = resource_id("Bundle", dumps(entries).decode("utf-8"))
-    bundle: Json = {"resourceType": "Bundle", "id": bundle_id}
+def from_entries(
+    entries: Sequence[Json], *, identifier: Json | None = None, timestamp: str = ""
+) -> tuple[Json, bytes]:
+    """A transaction of ready entries, in the order given, and its JSON as UTF-8."""
+    written = dumps(entries)
+    bundle: Json = {"resourceType": "Bundle", "id": content_id("Bundle", written)}
     if identifier:
         bundle["identifier"] = identifier
     bundle["type"] = "transaction"
     if timestamp:
         bundle["timestamp"] = timestamp
-    if entries:
-        bundle["entry"] = list(entries)
-    return bundle
+    if not entries:
+        return bundle, dumps(bundle)
+    # The entries are most of it, and their JSON is there.
+    return {**bundle, "entry": list(entries)}, dumps({**bundle, "entry": ready(written)})
 
 
 def put_entry(resource: Json, base: str = BASE) -> Json:

@@ -172,7 +172,7 @@ def _accepted(
 ) -> Outcome:
     source = document.resource
     identifier = out.header.get("identifier")
-    bundle = bundles.from_entries(
+    bundle, written = bundles.from_entries(
         out.entries, identifier=identifier, timestamp=out.header.get("timestamp", "")
     )
     control_id = str((identifier or {}).get("value") or _text(source.get("id")))
@@ -190,6 +190,7 @@ def _accepted(
         control_id=control_id,
         patient_key=key_of(out.entries),
         bundle=bundle,
+        bundle_json=written,
         issues=(*base.issues, *issues),
         notes=tuple(notes),
         codes=_codes(out.entries),

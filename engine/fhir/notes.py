@@ -22,6 +22,8 @@ from engine.settings import Settings
 
 Json = dict[str, Any]
 
+Reader = Callable[[Json], Iterator["Found"]]
+
 LOINC = "http://loinc.org"
 
 
@@ -76,13 +78,24 @@ def find_notes(
 
 def texts_of(resource: Json) -> Iterator[Found]:
     """Every free text of one resource, by the table and as Annotations."""
-    for reader in _READERS.get(resource.get("resourceType", ""), ()):
-        yield from reader(resource)
     kind = resource.get("resourceType", "")
+    if _places(kind).isdisjoint(resource):
+        return
+    for element, reader in _READERS.get(kind, {}).items():
+        if element in resource:
+            yield from reader(resource)
     if "contained" in resource or not schema.is_resource(kind):
         yield from _annotations(resource, kind)
     elif may_hold_notes(kind):
         yield from _annotations_of(resource, kind, kind)
+
+
+@cache
+def _places(kind: str) -> frozenset[str]:
+    """Elements of a resource in which a free text may stand."""
+    if not schema.is_resource(kind):
+        return frozenset({"resourceType"})  # of what R4 does not know, anywhere
+    return frozenset({"contained", "note", *_holders(kind), *_READERS.get(kind, ())})
 
 
 @cache
@@ -150,18 +163,19 @@ def _plain(holder: Json, element: str, name: str) -> Iterator[Found]:
         yield Found(element, text)
 
 
-def _at(name: str) -> Callable[[Json], Iterator[Found]]:
+def _at(name: str) -> Reader:
     return lambda resource: _plain(resource, f"{resource['resourceType']}.{name}", name)
 
 
-_READERS: dict[str, tuple[Callable[[Json], Iterator[Found]], ...]] = {
-    "DocumentReference": (_document_reference,),
-    "DiagnosticReport": (_presented_form, _at("conclusion")),
-    "Composition": (_sections,),
-    "Observation": (_at("valueString"),),
-    "Communication": (_payloads,),
-    "ClinicalImpression": (_at("description"), _at("summary")),
+_READERS: dict[str, dict[str, Reader]] = {
+    "DocumentReference": {"content": _document_reference},
+    "DiagnosticReport": {"presentedForm": _presented_form, "conclusion": _at("conclusion")},
+    "Composition": {"section": _sections},
+    "Observation": {"valueString": _at("valueString")},
+    "Communication": {"payload": _payloads},
+    "ClinicalImpression": {"description": _at("description"), "summary": _at("summary")},
 }
+"""By the element that it reads."""
 
 
 @cache

@@ -24,6 +24,10 @@ _ISO = re.compile(
     re.ASCII,
 )
 _ISO_BASIC = re.compile(r"(\d{8})T?((?:\d\d){1,3}(?:\.\d{1,9})?)(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_USUAL_LENGTHS = (8, 12, 14)
+_KNOWN_DAYS = 4096
+"""Days remembered: a feed tells of few days of admission and many of birth."""
+_KNOWN_OFFSETS = 128
 _MAX_OFFSET_MINUTES = 14 * 60
 """No zone on Earth is further from UTC."""
 
@@ -54,6 +58,46 @@ def parse_moment(text: str, zone: ZoneInfo) -> Moment | None:
         zone: zone of a time of day that has no offset of its own.
     """
     text = text.strip()
+    return usual(text, zone) or unusual(text, zone)
+
+
+def usual(text: str, zone: ZoneInfo) -> Moment | None:
+    """What nearly all times are, in few steps: a day, or a minute or second of a day, its offset known. None says nothing."""
+    offset = ""
+    if len(text) > 14 and text[-5] in "+-":
+        text, offset = text[:-5], text[-5:]
+    if len(text) not in _USUAL_LENGTHS or not (text.isascii() and text.isdigit()):
+        return None
+    day = _day(text[:8])
+    if len(text) == 8:
+        return Moment(day, day, has_time=False) if day else None
+    hour, minute, second = text[8:10], text[10:12], text[12:] or "00"
+    if not day or hour > "23" or minute > "59" or second > "59":
+        return None
+    offset = (_known_offset(offset) if offset else _offset_all_day(day, zone)) or ""
+    return Moment(f"{day}T{hour}:{minute}:{second}{offset}", day, has_time=True) if offset else None
+
+
+@lru_cache(maxsize=_KNOWN_DAYS)
+def _day(text: str) -> str:
+    """``YYYY-MM-DD`` of eight digits, "" if there is no such day."""
+    year, month, day = text[:4], text[4:6], text[6:]
+    return f"{year}-{month}-{day}" if year != "0000" and _exists(year, month, day) else ""
+
+
+@lru_cache(maxsize=_KNOWN_DAYS)
+def _offset_all_day(day: str, zone: ZoneInfo) -> str:
+    """The offset of all hours of a day; "" on a day when the clocks are changed."""
+    start = datetime.fromisoformat(day)
+    if start.date() == date.max:
+        return ""
+    told = {zone_offset(start + timedelta(hours=hour), zone) for hour in range(25)}
+    ((offset, doubt),) = told if len(told) == 1 else {("", "")}
+    return "" if doubt else offset
+
+
+def unusual(text: str, zone: ZoneInfo) -> Moment | None:
+    """As :func:`parse_moment`, of any text without blanks around it."""
     match = _DTM.fullmatch(text)
     doubt = ""
     if match is None:
@@ -129,6 +173,11 @@ def parse_clock(text: str) -> str | None:
     if hour > 23 or minute > 59 or second > 59:
         return None
     return f"{hour:02}:{minute:02}:{second:02}{match[4] or ''}"
+
+
+@lru_cache(maxsize=_KNOWN_OFFSETS)
+def _known_offset(text: str) -> str | None:
+    return _offset(text) if text[1:].isascii() and text[1:].isdigit() else None
 
 
 def _offset(text: str) -> str | None:

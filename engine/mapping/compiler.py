@@ -34,12 +34,12 @@ from engine.mapping.expressions import (
     question,
     text_of,
 )
-from engine.mapping.frozen import frozen
 from engine.mapping.inspecting import inspected
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, PathError, Target, compile_target
 from engine.mapping.run import Instance, Run
 from engine.mapping.steps import Step, step_of
+from engine.mapping.templates import Template, template
 from engine.mapping.tables import Faults, Line, Table, TableSet
 
 IdPart = Callable[[Instance, Run], str]
@@ -89,7 +89,7 @@ class Rule:
         atoms: what ``when`` asks, in a segment table.
         repeatable: whether the row looks at one value alone, so that it may make the same of the same.
         inspects: indexes of the components that the row looks at (:mod:`engine.mapping.inspecting`).
-        thaw: makes a copy of ``fixed``.
+        template: makes copies of ``fixed``.
         hits, misses: how often what it makes of a value was remembered (:mod:`engine.mapping.memory`), and how often not.
         rested: how often that was not asked since it last was.
     """
@@ -111,7 +111,7 @@ class Rule:
     atoms: tuple[Atom, ...] = ()
     repeatable: bool = False
     inspects: frozenset[int] | None = None
-    thaw: Callable[[], Any] = dict
+    template: Template = dataclasses.field(init=False)
     hits: int = 0
     misses: int = 0
     rested: int = 0
@@ -119,7 +119,7 @@ class Rule:
     """Does what a row of a segment table does with a segment; made when all tables are there."""
 
     def __post_init__(self) -> None:
-        self.thaw = frozen(self.fixed)
+        self.template = template(self.fixed)
 
     def apply(
         self, node: Node, segment: Segment, run: Run, root: dict[str, Any], items: Items, rep: int
@@ -194,7 +194,7 @@ class Rule:
     def _fixed(self, node: Node, segment: Segment, run: Run) -> Any:
         if not self.placeholders:
             # A fixed dict may be merged into later: every message gets its own copy.
-            return self.thaw()
+            return self.template.fill(())
         text = self.fixed
         mark = len(run.trail)
         for name, get in self.placeholders:
@@ -313,7 +313,7 @@ class SegmentTable:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
         for rule in self._plan(segment.fields).chosen(segment, run):
-            placed += rule.step(segment, run, resource, items)
+            placed += rule.step.run(segment, run, resource, items)
         run.ran.setdefault(id(segment), []).append(self)
         return placed
 

@@ -15,17 +15,17 @@ resource may be changed after it was placed, what is kept never is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from engine.hl7v2.delimiters import HEADERS, Delimiters
-from engine.hl7v2.tree import EMPTY, NULL, Node, Segment, child, leaves, parse_field
-from engine.mapping.frozen import frozen
+from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, leaves, parse_field
 from engine.mapping.paths import Items
 from engine.mapping.run import Run
 from engine.mapping.shapes import Shape, passed_on, shape_of, token
+from engine.mapping.templates import Template, template
 from engine.records import Severity
 from engine.settings import Mapping as Limits
 
@@ -39,10 +39,21 @@ Key = tuple["Rule", Form, int]
 """Row, form and context."""
 Asked = tuple["Plan", int, str, int]
 """Whose conditions ask, the field, its text and the context."""
-_TRIES = 512
-"""A row that was asked so often and knew the answer in less than two of three cases is left alone for a while."""
-_REST = 4096
+_TRIES = 2048
+"""A row that was asked so often and knew the answer in less than one of five cases is left alone for a while."""
+_REST = 16384
 """How many values it is left alone for: by then a feed may have told of all its beds, or another feed has begun."""
+
+
+class Told(NamedTuple):
+    """A code that no table knows, as :meth:`Run.unknown_code` is told of it; ``place`` is the leaf's, in the repetition."""
+
+    table: str
+    code: str
+    place: int
+    message: str
+    action: str
+    severity: Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +61,23 @@ class Known:
     """What a row makes of a text.
 
     Attributes:
-        make: makes the value of the texts in the holes, in order.
+        template: makes the value of the texts in the holes, in order.
         rivals: texts that none of the holes may hold: the value would look otherwise.
         used: the leaves that reached the value, as bits in their order in the repetition.
         count: the number of leaves with a value.
         codes, unknown_codes: what was looked up.
         made: reference, content and a maker of the content of each resource that is referred to.
+        told: the unknown codes that are reported.
     """
 
-    make: Callable[[Sequence[str]], Any]
+    template: Template
     rivals: frozenset[str]
     used: int
     count: int
     codes: tuple[tuple[str, str], ...]
     unknown_codes: tuple[tuple[str, str], ...]
-    made: tuple[tuple[str, Json, Callable[[], Any]], ...]
+    made: tuple[tuple[str, Json, Template], ...]
+    told: tuple[Told, ...]
 
 
 class _Once(Enum):
@@ -116,7 +129,7 @@ class Memory:
         Returns:
             How many of the repetitions reached the resource.
         """
-        if rule.misses > _TRIES and rule.hits < 2 * rule.misses and not _asked_again(rule):
+        if rule.misses > _TRIES and 4 * rule.hits < rule.misses and not _asked_again(rule):
             return None
         number = rule.field
         raw, repetition = segment.fields[number], segment.delimiters.repetition
@@ -128,7 +141,7 @@ class Memory:
         known = self._known(rule, raw, holes, segment, run)
         if known is None or (known.made and _contradicted(known, run)):
             return None
-        if not put(known, holes, rule, run, root, items, 1):
+        if not put(known, holes, rule, segment, run, root, items, 1):
             return refused(rule, segment, run, 1)
         run.mark(segment, number, known.used, known.count)
         return 1
@@ -148,7 +161,7 @@ class Memory:
             found.append((known, holes))
         used = count = placed = 0
         for rep, (known, holes) in enumerate(found, 1):
-            if put(known, holes, rule, run, root, items, rep):
+            if put(known, holes, rule, segment, run, root, items, rep):
                 used |= known.used << count
                 placed += 1
             else:
@@ -221,24 +234,35 @@ def _contradicted(known: Known, run: Run) -> bool:
     return False
 
 
-def put(known: Known, holes: Sequence[str], rule: Rule, run: Run, root: Json, items: Items, rep: int) -> bool:
+def put(
+    known: Known, holes: Sequence[str], rule: Rule, segment: Segment, run: Run, root: Json, items: Items, rep: int
+) -> bool:
     """What :meth:`Rule.apply` does, of what is known."""
     target = rule.target
     if (
         rule.coded
         and target.taken(root, items, rep)
-        and not target.place(root, items, known.make(holes), rep)
+        and not target.place(root, items, known.template.fill(holes), rep)
     ):
         return False
     if known.made:
-        for reference, _, thaw in known.made:
+        for reference, _, content in known.made:
             if reference not in run.made:
                 run.made_by[reference] = run.segment.location
-                run.made[reference] = thaw()
+                run.made[reference] = content.fill(())
     if known.codes:
         run.codes += known.codes
         run.unknown_codes += known.unknown_codes
-    return target.place(root, items, known.make(holes), rep)
+    for told in known.told:
+        _tell(told, segment.repetitions(rule.field)[rep - 1], run)
+    return target.place(root, items, known.template.fill(holes), rep)
+
+
+def _tell(told: Told, node: Node, run: Run) -> None:
+    """Report a code that no table knows, where it stands in this message."""
+    if not run.has_told(told.table, told.code):
+        leaf = [leaf for leaf in leaves(node) if leaf is not EMPTY][told.place]
+        run.unknown_code(told.table, told.code, leaf, told.message, told.action, told.severity)
 
 
 def refused(rule: Rule, segment: Segment, run: Run, rep: int) -> int:
@@ -288,15 +312,30 @@ def _watched(rule: Rule, form: Form, segment: Segment, run: Run) -> Known | None
     if shape is None:
         return None
     used = sum(1 << place for place, leaf in enumerate(order) if leaf.used)
-    made = tuple((reference, content, frozen(content)) for reference, content in watch.made.items())
+    made = tuple((reference, content, template(content)) for reference, content in watch.made.items())
+    told = _told(watch, order, words)
+    if told is None:
+        return None
     codes_seen, unknown = tuple(watch.codes), tuple(watch.unknown_codes)
-    return Known(shape.make, shape.rivals, used, len(order), codes_seen, unknown, made)
+    return Known(shape.template, shape.rivals, used, len(order), codes_seen, unknown, made, told)
+
+
+def _told(watch: _Watch, order: list[Leaf], words: list[str]) -> tuple[Told, ...] | None:
+    """The unknown codes of a value and where they stand in it; None if that can't be said of others of its form."""
+    found: list[Told] = []
+    for table, code, node, message, action, severity in watch.told:
+        first = next((leaf for leaf in leaves(node) if leaf.text), None)
+        place = next((n for n, leaf in enumerate(order) if leaf is first), -1)
+        said = f"{code}{message}{action}"
+        if place < 0 or any(word in said for word in words):
+            return None
+        found.append(Told(table, code, place, message, action, severity))
+    return tuple(found)
 
 
 def _shape(value: Any, words: list[str], watch: Any) -> Shape | None:
     if not words:
-        thaw = frozen(value)
-        return Shape(lambda _: thaw(), frozenset())
+        return Shape(template(value), frozenset())
     # The name of a resource is made of what it holds: with a word in it, it would be another.
     return None if watch.made else shape_of(value, words)
 
@@ -317,6 +356,7 @@ class _Watch(Run):
         self.codes = []
         self.unknown_codes = []
         self.made = {}
+        self.told: list[tuple[str, str, Node, str, str, Severity]] = []
         self.spoiled = False
 
     def refuse(self, node: Node, reason: str) -> None:  # noqa: ARG002 - as the run has it
@@ -334,6 +374,17 @@ class _Watch(Run):
 
     def unlike_others(self) -> None:
         self.spoiled = True
+
+    def unknown_code(
+        self,
+        table: str,
+        code: str,
+        node: Node,
+        message: str,
+        action: str,
+        severity: Severity = Severity.WARNING,
+    ) -> None:
+        self.told.append((table, code, node, message, action, severity))
 
     def make(self, resource: Json, *key: str) -> tuple[str, bool]:
         """As :meth:`Run.make`; what one value tells of one thing twice is not done again."""

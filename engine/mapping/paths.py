@@ -16,7 +16,6 @@ another extension, where it is the plain name of a part. An extension on a primi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -141,63 +140,80 @@ class Target:
         return holder
 
 
-Put = Callable[[dict[str, Any], Items, Any], bool]
+class Place:
+    """Where a value goes: :meth:`Target.place` for a first repetition, the usual paths in few steps."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    def put(self, root: dict[str, Any], items: Items, value: Any) -> bool:
+        """Put a value there. False when another value stands there."""
+        return self.target.place(root, items, value, 1)
 
 
-def placing(target: Target) -> Put:
-    """:meth:`Target.place` for a first repetition: the usual paths in few steps."""
-    place = target.place
-    if not target.steps or target.many or target.siblings or len(target.inner) > 1:
-        return lambda root, items, value: place(root, items, value, 1)
-    if not target.inner:
-        return _own(target.name, place)
-    (above,) = target.inner
-    return _in_item(above, target.name, place) if above.many else _in_part(above.name, target.name, place)
+class _Own(Place):
+    """In an element of the resource itself."""
 
-
-def _own(name: str, place: Callable[..., bool]) -> Put:
-    """Into an element of the resource itself."""
-
-    def put(root: dict[str, Any], items: Items, value: Any) -> bool:
+    def put(self, root: dict[str, Any], items: Items, value: Any) -> bool:
+        name = self.target.name
         if name in root:
-            return place(root, items, value, 1)
+            return self.target.place(root, items, value, 1)
         root[name] = value
         return True
 
-    return put
 
+class _InPart(Place):
+    """In an object of the resource."""
 
-def _in_part(over: str, name: str, place: Callable[..., bool]) -> Put:
-    """Into an object of the resource."""
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.over = target.inner[0].name
 
-    def put(root: dict[str, Any], items: Items, value: Any) -> bool:
-        part = root.get(over)
+    def put(self, root: dict[str, Any], items: Items, value: Any) -> bool:
+        name = self.target.name
+        part = root.get(self.over)
         if part is None:
-            root[over] = {name: value}
+            root[self.over] = {name: value}
             return True
-        if part.__class__ is not dict or name in part:
-            return place(root, items, value, 1)
+        if not isinstance(part, dict) or name in part:
+            return self.target.place(root, items, value, 1)
         part[name] = value
         return True
 
-    return put
 
+class _InItem(Place):
+    """In an item of an array of the resource."""
 
-def _in_item(above: _Step, name: str, place: Callable[..., bool]) -> Put:
-    """Into an item of an array of the resource."""
-    over, url, key = above.name, above.url, (0, above.key, 1 if above.each else 0)
+    def __init__(self, target: Target) -> None:
+        above = target.inner[0]
+        self.target = target
+        self.over = above.name
+        self.url = above.url
+        self.key = (0, above.key, 1 if above.each else 0)
 
-    def put(root: dict[str, Any], items: Items, value: Any) -> bool:
-        item = items.get(key)
+    def put(self, root: dict[str, Any], items: Items, value: Any) -> bool:
+        name = self.target.name
+        item = items.get(self.key)
         if item is None:
-            item = items[key] = {"url": url} if url else {}
-            root.setdefault(over, []).append(item)
+            item = items[self.key] = {"url": self.url} if self.url else {}
+            array = root.get(self.over)
+            if array is None:
+                root[self.over] = [item]
+            else:
+                array.append(item)
         elif name in item:
-            return place(root, items, value, 1)
+            return self.target.place(root, items, value, 1)
         item[name] = value
         return True
 
-    return put
+
+def placing(target: Target) -> Place:
+    """How values of a row are placed."""
+    if not target.steps or target.many or target.siblings or len(target.inner) > 1:
+        return Place(target)
+    if not target.inner:
+        return _Own(target)
+    return _InItem(target) if target.inner[0].many else _InPart(target)
 
 
 def compile_target(root: str, text: str) -> Target:

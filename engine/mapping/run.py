@@ -126,7 +126,6 @@ class Run:
         """References to set when all resources have their ids."""
         self.names = {segment.id for segment, _ in structured.placed} | {g.name for _, g in structured.placed}
         self.memory = mapper.memory
-        self.recall = mapper.memory.recent.get
         self.context = mapper.memory.context(self)
         """See :class:`engine.mapping.memory.Memory`."""
         self._group_of = {id(segment): group for segment, group in structured.placed}
@@ -277,6 +276,10 @@ class Run:
         if (table, code) not in self._told_codes:
             self._told_codes.add((table, code))
             self.warn("code-unknown", node, message, action, severity)
+
+    def has_told(self, table: str, code: str) -> bool:
+        """Whether the report names that unknown code already."""
+        return (table, code) in self._told_codes
 
     def saw_code(self, table: str, code: str, *, known: bool) -> None:
         """Count a looked-up code, for the report and for drift watching."""

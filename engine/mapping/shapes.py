@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from engine.hl7v2.delimiters import Delimiters
 from engine.hl7v2.escapes import unescape
 from engine.hl7v2.tree import NULL
+from engine.mapping.templates import Template, template
 
 _SALT = secrets.token_hex(8)
 """What no sender can know: a word of ours never stands in a message."""
@@ -26,11 +26,11 @@ class Shape:
     """A value with holes.
 
     Attributes:
-        make: makes it of the texts in the holes, in order.
+        template: makes it of the texts in the holes, in order.
         rivals: texts that would stand twice in one array if a hole held one of them.
     """
 
-    make: Callable[[Sequence[str]], Any]
+    template: Template
     rivals: frozenset[str]
 
 
@@ -60,11 +60,8 @@ def shape_of(value: Any, words: list[str]) -> Shape | None:
     rivals: set[str] = set()
     if not _arrays_hold(value, rivals):
         return None
-    source = _source(value, {word: n for n, word in enumerate(words)})
-    if source is None:
-        return None
-    # The source is made here, of names of R4's elements and of literals that repr() wrote.
-    return Shape(eval(f"lambda h: {source}", {"__builtins__": {}}), frozenset(rivals))  # noqa: S307
+    numbers = {word: n for n, word in enumerate(words)}
+    return Shape(template(value, numbers, _WORD.split), frozenset(rivals))
 
 
 def _holed(value: Any) -> bool:
@@ -99,19 +96,3 @@ def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
         one[name] != other[name] and not _holed(one[name]) and not _holed(other[name])
         for name in one.keys() & other.keys()
     )
-
-
-def _source(value: Any, numbers: dict[str, int]) -> str | None:
-    """An expression that makes the value, with ``h[n]`` for the n-th word; None if it holds what repr() can't write."""
-    if isinstance(value, dict):
-        parts = {name: _source(part, numbers) for name, part in value.items()}
-        if None in parts.values():
-            return None
-        return "{" + ", ".join(f"{name!r}: {part}" for name, part in parts.items()) + "}"
-    if isinstance(value, list):
-        items = [_source(item, numbers) for item in value]
-        return None if None in items else "[" + ", ".join(filter(None, items)) + "]"
-    if isinstance(value, str):
-        pieces = [piece for piece in _WORD.split(value) if piece]
-        return " + ".join(f"h[{numbers[p]}]" if p in numbers else repr(p) for p in pieces) if pieces else "''"
-    return repr(value) if isinstance(value, bool | int) else None

@@ -27,16 +27,18 @@ _PUT, _PATCH, _CREATE = "PUT", "PATCH", "create"
 
 
 def as_written(
-    bundle: dict[str, Any], message: Message, profile: FeedProfile, mapped: Mapped
-) -> tuple[dict[str, Any], list[Issue]]:
-    """The Bundle with each entry written as the feed's update policy has it, and the explicit nulls that clear nothing."""
+    entries: list[dict[str, Any]], message: Message, profile: FeedProfile, mapped: Mapped
+) -> tuple[list[dict[str, Any]], list[Issue]]:
+    """Each entry written as the feed's update policy has it, and the explicit nulls that clear nothing."""
     is_adt = message.code == "ADT"
     is_update = is_adt and message.trigger not in _CREATES
+    if is_adt and not is_update and not mapped.nulls:
+        return entries, []
     nulls: dict[str, list[Nulled]] = {}
     for null in mapped.nulls:
         nulls.setdefault(null.reference, []).append(null)
     ways: dict[str, str] = {}
-    for index, entry in enumerate(bundle.get("entry", ())):
+    for index, entry in enumerate(entries):
         resource, url = entry["resource"], entry["request"]["url"]
         kind, ways[url] = resource["resourceType"], _PUT
         if profile.update_policy == "snapshot":
@@ -46,17 +48,17 @@ def as_written(
         if is_update and merging and kind in _ABOUT_THE_PATIENT:
             paths = [path for null in nulls.get(url, ()) for path in null.paths]
             if message.trigger == _UNLINKS and kind == "Patient":
-                paths += _links_to_others(bundle, url)
-            bundle["entry"][index], ways[url] = patch_entry(resource, paths), _PATCH
+                paths += _links_to_others(entries, url)
+            entries[index], ways[url] = patch_entry(resource, paths), _PATCH
         elif not is_adt and kind in _BYSTANDERS:
             # RFC 9110 §13.1.2: with "*" an update creates and never overwrites.
             entry["request"]["ifNoneMatch"], ways[url] = "*", _CREATE
-    return bundle, list(_not_carried(mapped, ways, is_update=is_update))
+    return entries, list(_not_carried(mapped, ways, is_update=is_update))
 
 
-def _links_to_others(bundle: dict[str, Any], url: str) -> Iterator[str]:
+def _links_to_others(entries: list[dict[str, Any]], url: str) -> Iterator[str]:
     """Paths of the links of a patient to the other patients of the message; a PUT without links needs none."""
-    for entry in bundle["entry"]:
+    for entry in entries:
         other = entry["request"]["url"]
         if other != url and other.startswith("Patient/"):
             yield f"Patient.link.where(other.reference = '{other}')"

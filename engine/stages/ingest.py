@@ -8,7 +8,6 @@ from datetime import datetime
 
 from engine.drift.telemetry import IngestTelemetry
 from engine.errors import InternalError, WardstreamError
-from engine.fhir.writer import dumps
 from engine.nlp.codec import note_to_json
 from engine.pipeline import Pipeline, rejected
 from engine.records import Envelope, Kind, Outcome, Publication, Record
@@ -56,12 +55,11 @@ class IngestStage:
         if not outcome.accepted:
             letter = dead.of_record(record, _RejectionError.of(outcome), stage=self.name)
             return [letter, self._told(envelope, outcome, record)]
-        assert outcome.bundle is not None
         key = _key(envelope, outcome, record)
         headers = _headers(envelope, outcome)
         bundle_headers = {**headers, "kind": "structured", "content-type": "application/fhir+json"}
         return [
-            Publication("fhir.resources", key, dumps(outcome.bundle), bundle_headers),
+            Publication("fhir.resources", key, outcome.bundle_json, bundle_headers),
             *(
                 Publication("notes.clinical", key, note_to_json(note), {**headers, "note-id": note.note_id})
                 for note in outcome.notes

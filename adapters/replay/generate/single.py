@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from adapters.replay.generate.adt import build_event
 from adapters.replay.generate.chance import Chance
 from adapters.replay.generate.hospital import Chart, Order, Turn
@@ -13,9 +15,12 @@ from adapters.replay.generate.results import order_group
 from adapters.replay.generate.senders import LABORATORY, MAIN, Sender
 from adapters.replay.generate.stream import DEFAULT_BASE
 
+_APART = timedelta(seconds=37)
+"""Between two messages."""
+
 
 def adt_a01(seed: int) -> bytes:
-    """An ADT^A01 in v2.5.1 and UTF-8; each seed below ten million is another patient."""
+    """An ADT^A01 in v2.5.1 and UTF-8; each seed below ten million is another patient, admitted at another time."""
     return build_event(_turn(seed, MAIN), "A01")
 
 
@@ -34,7 +39,7 @@ def _turn(seed: int, sender: Sender) -> Turn:
         chart=Chart(make_person(chance, seed % 10**7)),
         sender=sender,
         rates=USUAL,
-        at=DEFAULT_BASE,
+        at=DEFAULT_BASE + seed % 10**7 * _APART,
         tag="SINGLE00",
         serial=seed % 10**10,
     )
