@@ -65,14 +65,14 @@ def transaction(
 
 def put_entries(resources: Iterable[Json], source: str = "", base: str = BASE) -> list[Json]:
     """The entries of :func:`transaction`."""
-    entries: dict[tuple[str, str], Json] = {}
+    entries: dict[tuple[int, str, str], Json] = {}
     for resource in resources:
-        key = resource["resourceType"], resource["id"]
-        stated = with_source(resource, source)
+        key = order((resource["resourceType"], resource["id"]))
+        stated = with_source(resource, source) if source else resource
         if key in entries and entries[key]["resource"] != stated:
-            raise ValueError(f"Two different resources {key[0]}/{key[1]} in one transaction")
+            raise ValueError(f"Two different resources {key[1]}/{key[2]} in one transaction")
         entries[key] = put_entry(stated, base)
-    return [entries[key] for key in sorted(entries, key=order)]
+    return [entries[key] for key in sorted(entries)]
 
 
 def from_entries(
@@ -114,4 +114,4 @@ def with_source(resource: Json, source: str) -> Json:
 def order(key: tuple[str, str]) -> tuple[int, str, str]:
     """Sort key of an entry by its (type, id)."""
     kind, resource = key
-    return _LATE.get(kind, _RANKS.get(kind, _MIDDLE)), kind, resource
+    return _LATE.get(kind) or _RANKS.get(kind, _MIDDLE), kind, resource

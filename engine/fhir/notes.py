@@ -60,8 +60,10 @@ def find_notes(
     """
     notes: list[Note] = []
     issues: list[Issue] = []
-    entries = bundle.get("entry", [])
-    held = {_reference_to(e): e["resource"] for e in entries if isinstance(e.get("resource"), dict)}
+    entries = [e for e in bundle.get("entry", []) if isinstance(e.get("resource"), dict)]
+    if all(_places(e["resource"].get("resourceType", "")).isdisjoint(e["resource"]) for e in entries):
+        return notes, issues
+    held = {_reference_to(e): e["resource"] for e in entries}
     for document, resource in held.items():
         for found in texts_of(resource):
             kind, _, rest = found.element.partition(".")

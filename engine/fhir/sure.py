@@ -174,7 +174,7 @@ class _Object(Check):
         self.needed = needed
         self.is_resource = is_resource
 
-    def ok(self, value: Any) -> bool:
+    def ok(self, value: Any) -> bool:  # noqa: C901, PLR0912 - the hot loop: one pass with few calls
         if not isinstance(value, dict):
             return False
         seen = 0

@@ -194,7 +194,8 @@ def control_issues(message: Message) -> list[Issue]:
     e = message.delimiters.escape
     found: dict[tuple[str, int], int] = {}
     for segment in message.segments:
-        if _CONTROL.search(segment.raw) or (e and f"{e}X" in segment.raw):
+        raw = segment.raw
+        if (not raw.isprintable() and _CONTROL.search(raw)) or (e and e in raw and f"{e}X" in raw):
             for number, _, _, _, text in segment.values():
                 if _CONTROL.search(text):
                     found.setdefault((segment.id, number), segment.occurrence)
@@ -218,11 +219,12 @@ def escape_issues(message: Message) -> list[Issue]:
     d = message.delimiters
     if not d.escape:
         return []
+    odd = [segment for segment in message.segments if d.escape in segment.raw]
+    if len(odd) == 1 and d.escape not in odd[0].raw.replace(d.encoding_characters, "", 1):
+        return []  # the header alone, which names it
     marks = re.compile("[" + re.escape(d.component + d.subcomponent + d.repetition) + "]")
     found: dict[tuple[str, int, str], tuple[str, int]] = {}
-    for segment in message.segments:
-        if d.escape not in segment.raw:
-            continue
+    for segment in odd:
         for number, raw in enumerate(segment.fields):
             if d.escape not in raw or (number == 2 and segment.id in HEADERS):
                 continue

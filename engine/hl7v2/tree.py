@@ -320,10 +320,20 @@ def _together(marks: tuple[int, ...]) -> int:
 
 def _use(nodes: tuple[Node, ...], used: int) -> None:
     """Mark the leaves of a field whose bits are set, in the order of those that are not empty."""
-    for leaf in leaves(nodes):
-        if leaf is not EMPTY:
-            leaf.used += used & 1
-            used >>= 1
+    for node in nodes:
+        used = _use_of(node, used)
+
+
+def _use_of(node: Node, used: int) -> int:
+    """As :func:`_use`, of one node; returns the bits of what comes behind it."""
+    if isinstance(node, tuple):
+        for part in node:
+            used = _use_of(part, used)
+        return used
+    if node is EMPTY:
+        return used
+    node.used += used & 1
+    return used >> 1
 
 
 def parse_field(raw: str, delimiters: Delimiters) -> tuple[Node, ...]:

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 
 from engine.errors import MapTableError
 from engine.hl7v2.structures import group_names, structure_names
-from engine.mapping.compiler import Compiler, MessageRule
+from engine.mapping.compiler import Compiler
+from engine.mapping.rules import MessageRule
 from engine.mapping.tables import KINDS, SINGLE_FILES, Faults, Folder, builtin, load, root_of
 
 _PAPERS = (".md", ".txt")

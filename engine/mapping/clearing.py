@@ -15,7 +15,7 @@ from engine.fhir import schema
 from engine.mapping.fhirpath import has, lacks, quoted, refers_to
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import Rule, SegmentTable
+    from engine.mapping.rules import Rule, SegmentTable
 
 Json = dict[str, Any]
 Applies = Callable[["Rule"], bool]

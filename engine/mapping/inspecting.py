@@ -12,7 +12,7 @@ from engine.mapping.convert import READS
 from engine.mapping.expressions import PLACEHOLDER, URNS, asked_of, parse_ref
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import DatatypeTable, Rule
+    from engine.mapping.rules import DatatypeTable, Rule
 
 _CODED = frozenset({"code", "Coding", "CodeableConcept"})
 """What is coded comes again as a whole: it is known by all of its text."""

@@ -12,11 +12,12 @@ from engine.hl7v2.structure import group_segments
 from engine.hl7v2.tree import NULL, Leaf, Message, Node, Segment, valued
 from engine.mapping.clearing import cleared_paths, replaced_elements
 from engine.mapping.codes import Systems
-from engine.mapping.compiler import Compiler, Link, MessageRule, Rule
+from engine.mapping.compiler import Compiler
 from engine.mapping.convert import finish_texts
 from engine.mapping.memory import Memory
 from engine.mapping.naming import Naming, choose_patient_identifier
 from engine.mapping.paths import Items, merge
+from engine.mapping.rules import Choice, Link, MessageRule, Rule
 from engine.mapping.run import Instance, Null, Run
 from engine.mapping.tables import Folder, builtin, load
 from engine.records import Issue, Unmapped
@@ -117,7 +118,7 @@ class Mapper:
             for number, why in table.ignored.items():
                 self.ignored.setdefault((table.segment, number), why)
         self._names: dict[tuple[object, ...], tuple[Naming, Systems]] = {}
-        self._chosen: dict[tuple[str, str, str], list[list[MessageRule]]] = {}
+        self._chosen: dict[tuple[str, str, str], Choice] = {}
 
     def map(self, message: Message, profile: FeedProfile) -> Mapped:
         """Map one message. Never raises for what the message holds: faults become issues."""
@@ -138,13 +139,13 @@ class Mapper:
         unmapped, cleared, count = _report(run)
         return Mapped(
             tuple(_once(run)),
-            run.made_by | {_reference(i): i.segment.location for i in run.instances},
+            run.made_by | {i.reference: i.segment.location for i in run.instances},
             self.patient_identifier(run.naming, message, run.facility),
             (*message.issues, *structured.issues, *run.issues),
             unmapped,
             cleared,
             tuple(_nulled(run)),
-            frozenset(_reference(i) for i in run.instances if i.momentary),
+            frozenset([i.reference for i in run.instances if i.momentary]),
             count,
             tuple(run.codes),
             tuple(run.unknown_codes),
@@ -176,8 +177,8 @@ class Mapper:
                 return naming.cx(node, facility)
         return None
 
-    def _rules_for(self, structure: str, segment: str, group: str) -> list[list[MessageRule]]:
-        """Rules for a segment in a group: one list a name, tried in order until a condition holds."""
+    def _choice_for(self, structure: str, segment: str, group: str) -> Choice:
+        """Rules for a segment in a group."""
         key = (structure, segment, group)
         found = self._chosen.get(key)
         if found is None:
@@ -185,16 +186,12 @@ class Mapper:
             for rule in self.rules:
                 if rule.segment == segment and rule.fits(structure, group):
                     by_name.setdefault(rule.name, []).append(rule)
-            found = self._chosen[key] = list(by_name.values())
+            found = self._chosen[key] = Choice(list(by_name.values()))
         return found
 
     def _segment(self, run: Run, segment: Segment, group: Group) -> None:
-        for alternatives in self._rules_for(run.structured.structure, segment.id, group.name):
-            for rule in alternatives:
-                if rule.when is None or rule.when(_nothing, segment, run):
-                    if rule.table is not None:
-                        self._apply(run, rule, segment, group)
-                    break
+        for rule in self._choice_for(run.structured.structure, segment.id, group.name).chosen(segment, run):
+            self._apply(run, rule, segment, group)
 
     def _apply(self, run: Run, rule: MessageRule, segment: Segment, group: Group) -> None:
         instance: Instance | None = None
@@ -207,7 +204,11 @@ class Mapper:
         elif rule.mode == "join":
             instance = run.find_joint(rule.name, group)
         if instance is None:
-            instance = Instance({"resourceType": rule.resource}, rule, segment, group, len(run.instances))
+            resource = {
+                "resourceType": rule.resource,
+                "id": "",
+            }  # to be said when all is known, in this place
+            instance = Instance(resource, rule, segment, group, len(run.instances))
             run.add(instance)
         run.current, run.segment = instance, segment
         assert rule.table is not None
@@ -244,11 +245,8 @@ class Mapper:
             elif len(like) > 1:
                 run.renumber(instance, len(like) - 1)
         for instance in run.instances:
-            resource = instance.resource
-            if "id" not in resource:
-                rest = dict(resource)
-                resource.clear()
-                resource.update(resourceType=rest.pop("resourceType"), id=instance.id, **rest)
+            instance.resource["id"] = instance.id
+            instance.reference = _reference(instance)
 
     @staticmethod
     def _tell_once(run: Run, instance: Instance, like: list[Instance]) -> None:
@@ -278,7 +276,7 @@ class Mapper:
                 continue
             source = run.linked(link, instance, segment)
             if source is not None and source is not holder:
-                target.place(holder.resource, held, {"reference": _reference(source)}, 1)
+                target.place(holder.resource, held, {"reference": source.reference}, 1)
 
 
 _STATEMENTS = frozenset({"AllergyIntolerance", "Condition", "Coverage", "RelatedPerson"})
@@ -316,7 +314,7 @@ def _references(content: Any) -> Iterator[str]:
 
 def _once(run: Run) -> list[dict[str, Any]]:
     """Every resource once: what was made for a reference gives way to the instance of the same id."""
-    resources = {_reference(i): i.resource for i in run.instances}
+    resources = {i.reference: i.resource for i in run.instances}
     for reference, resource in run.made.items():
         if reference in resources:
             merge(resources[reference], resource)
@@ -356,7 +354,7 @@ def _nulled(run: Run) -> Iterator[Nulled]:
         replaced = placed and any(name in null.instance.resource for name in null.elements)
         yield Nulled(
             null.location,
-            _reference(null.instance) if placed else "",
+            null.instance.reference if placed else "",
             tuple(null.paths),
             carried=bool(null.paths) or replaced,
         )

@@ -30,14 +30,14 @@ from engine.records import Severity
 from engine.settings import Mapping as Limits
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import Plan, Rule
+    from engine.mapping.rules import Questions, Rule
 
 Json = dict[str, Any]
 Form = str | tuple[str | None, ...]
 """The text of a repetition, or its components with None for each hole."""
 Key = tuple["Rule", Form, int]
 """Row, form and context."""
-Asked = tuple["Plan", int, str, int]
+Asked = tuple["Questions", int, str, int]
 """Whose conditions ask, the field, its text and the context."""
 _TRIES = 2048
 """A row that was asked so often and knew the answer in less than one of five cases is left alone for a while."""
@@ -235,7 +235,14 @@ def _contradicted(known: Known, run: Run) -> bool:
 
 
 def put(
-    known: Known, holes: Sequence[str], rule: Rule, segment: Segment, run: Run, root: Json, items: Items, rep: int
+    known: Known,
+    holes: Sequence[str],
+    rule: Rule,
+    segment: Segment,
+    run: Run,
+    root: Json,
+    items: Items,
+    rep: int,
 ) -> bool:
     """What :meth:`Rule.apply` does, of what is known."""
     target = rule.target

@@ -24,6 +24,8 @@ AMBIGUOUS_TYPES = {"FIN": re.compile(r"[A-Z]\d{7}[A-Z]"), "NPI": re.compile(r"[1
 A FIN is Singapore's number of a foreigner, and to US hospitals the financial number of a stay. An NPI is the US
 number of a provider, of ten digits; other countries have national provider identifiers, too.
 """
+_TOLD = 1024
+"""Authorities whose systems are remembered; a feed names few."""
 _KINDS = frozenset({"", "ISO", "UUID", "GUID", "DNS", "URI", "L", "N"})
 """What a universal id may be (table 0301): a configured system says as much, and nothing of other words."""
 
@@ -34,6 +36,7 @@ class Naming:
     def __init__(self, lines: Iterable[Line], base: str) -> None:
         self.base = base
         self._known: dict[str, str] = {}
+        self._told: dict[tuple[str, str, str], tuple[str, tuple[int, ...]]] = {}
         for line in lines:
             if not line["name"] or ":" not in line["system"]:
                 raise line.fault("An assigning authority needs a name and an absolute URI")
@@ -55,6 +58,15 @@ class Naming:
 
     def told(self, name: str, universal: str, kind: str) -> tuple[str, tuple[int, ...]]:
         """The system, and which of the three parts it tells (1 to 3)."""
+        key = name, universal, kind
+        found = self._told.get(key)
+        if found is None:
+            if len(self._told) >= _TOLD:
+                self._told.clear()
+            found = self._told[key] = self._tell(name, universal, kind)
+        return found
+
+    def _tell(self, name: str, universal: str, kind: str) -> tuple[str, tuple[int, ...]]:
         for part, known in ((2, universal), (1, name)):
             if known and known.upper() in self._known:
                 typed = (2, 3) if kind.upper() in _KINDS else (2,)
@@ -81,7 +93,9 @@ class Naming:
 
     def hd_system(self, node: Node) -> str:
         """System of an HD value."""
-        return self.system(*(plain(child(node, n)) for n in (1, 2, 3)))
+        if isinstance(node, Leaf):
+            return self.system(plain(node), "", "")
+        return self.system(plain(child(node, 1)), plain(child(node, 2)), plain(child(node, 3)))
 
     def sender_system(self, facility: str, what: str) -> str:
         """System of an identifier that names no authority: the sender's own numbers of that kind."""
@@ -105,7 +119,7 @@ class Naming:
         value = plain(child(node, 1))
         if not value:
             return None
-        system = self.system(*(plain(child(node, n)) for n in (2, 3, 4)))
+        system = self.system(plain(child(node, 2)), plain(child(node, 3)), plain(child(node, 4)))
         return system or self.sender_system(facility, what), value
 
 

@@ -17,8 +17,8 @@ from engine.mapping.paths import Items, merge
 from engine.records import Issue, Severity
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import Link, MessageRule, SegmentTable
     from engine.mapping.mapper import Mapper
+    from engine.mapping.rules import Link, MessageRule, SegmentTable
 
 Mark = tuple[Segment, int, int]
 """A segment, the number of a field, and the leaves that were used of it (:meth:`Segment.mark`)."""
@@ -34,7 +34,8 @@ class Instance:
 
     Attributes:
         name: how links call it.
-        resource: the FHIR resource, without id until :meth:`Run.id_of` gave it one.
+        resource: the FHIR resource; its id is "" until all instances are made.
+        reference: ``Type/id``, from then on.
         rule: the message rule that made it.
         segment: the segment that made it.
         group: the group of that segment.
@@ -47,8 +48,8 @@ class Instance:
     """
 
     __slots__ = (
-        "group", "id", "items", "leaves", "marks", "momentary", "name", "order", "placed", "resource", "rule",
-        "segment", "texts",
+        "group", "id", "items", "leaves", "marks", "momentary", "name", "order", "placed", "reference", "resource",
+        "rule", "segment", "texts",
     )  # fmt: skip
 
     def __init__(
@@ -65,7 +66,7 @@ class Instance:
         self.leaves: list[Leaf] = []
         self.marks: list[Mark] = []
         self.items: dict[str, Items] = {}
-        self.id = ""
+        self.id = self.reference = ""
         self.momentary = False
 
 

@@ -16,7 +16,7 @@ from engine.mapping.run import Run
 from engine.mapping.shapes import passed_on
 
 if TYPE_CHECKING:
-    from engine.mapping.compiler import Rule
+    from engine.mapping.rules import Rule
 
 
 class Step:

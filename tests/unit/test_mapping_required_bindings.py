@@ -11,8 +11,9 @@ import pytest
 from engine.feeds import FeedProfile
 from engine.hl7v2 import er7
 from engine.hl7v2.structure import group_segments
-from engine.mapping.compiler import Compiler, Rule
+from engine.mapping.compiler import Compiler
 from engine.mapping.mapper import Mapper
+from engine.mapping.rules import Rule
 from engine.mapping.run import Run
 from engine.mapping.tables import builtin, load
 
