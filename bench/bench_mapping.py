@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import cProfile
-import gc
 import pstats
 import statistics
 import time
@@ -27,6 +26,7 @@ from hl7apy.parser import parse_message
 import engine.pipeline as story
 from adapters.composition import make_pipeline
 from adapters.replay.generate import adt_a01, oru_with
+from adapters.running import settle_memory
 from engine.records import Envelope, Kind
 from engine.settings import Settings
 
@@ -89,7 +89,7 @@ def _timer(inner: Callable[..., Any], name: str, spent: dict[str, float]) -> Cal
 
 def measure(label: str, generate: Callable[[int], bytes], count: int, rounds: int) -> None:
     pipeline = make_pipeline(Settings())
-    gc.freeze()  # as `wardstream run` does when it has started
+    settle_memory()
     payloads = [generate(seed) for seed in range(count)]
 
     def whole(envelope: Envelope) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from engine.hl7v2.tree import EMPTY, NULL, Node, Segment, child
 from engine.mapping.expressions import Getter, text_of
-from engine.mapping.naming import choose_patient_identifier
 from engine.mapping.run import Instance, Run
 
 IdPart = Callable[[Instance, Run], str]
@@ -36,8 +35,12 @@ def _content(value: Any) -> str:
     return str(value)
 
 
+def _source(instance: Instance, run: Run, segment: str, home: str) -> Segment | None:
+    return instance.segment if segment == home else run.nearest(instance.segment, segment)
+
+
 def _nodes(instance: Instance, run: Run, segment: str, number: int, home: str) -> tuple[Node, ...]:
-    found: Segment | None = instance.segment if segment == home else run.nearest(instance.segment, segment)
+    found = _source(instance, run, segment, home)
     return found.repetitions(number) if found is not None else ()
 
 
@@ -55,8 +58,8 @@ def of_identifier(instance: Instance, run: Run) -> str:
 
 def _of_cx(segment: str, number: int, home: str, what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
-        node = choose_patient_identifier(_nodes(instance, run, segment, number, home))
-        found = run.naming.cx(node, run.facility, what) if node is not None else None
+        source = _source(instance, run, segment, home)
+        found = run.cx(source, number, what) if source is not None else None
         return _SEPARATOR.join(found) if found else ""
 
     return part
@@ -83,19 +86,34 @@ def _of_eip(segment: str, number: int, home: str, what: str) -> IdPart:
     return part
 
 
-def _of_code(segment: str, number: int, home: str, _what: str) -> IdPart:
-    def part(instance: Instance, run: Run) -> str:
-        source: Segment | None = (
-            instance.segment if segment == home else run.nearest(instance.segment, segment)
-        )
-        if source is None:
-            return ""
-        for code, system in ((1, 3), (4, 6)):
-            if text := _told(source, number, code):
-                return f"{text}{_SEPARATOR}{_told(source, number, system)}"
-        return _told(source, number, 2)
+class _Code:
+    """The code of a field and its system, of the first or the second triplet; else its text (HL7 v2.5.1 §2.A.13)."""
 
-    return part
+    def __init__(self, segment: str, number: int, home: str) -> None:
+        self.segment = segment
+        self.number = number
+        self.home = home
+
+    def said(self, instance: Instance, run: Run) -> str:
+        source = _source(instance, run, self.segment, self.home)
+        if source is None or self.number >= len(source.fields):
+            return ""
+        key = self, self.number, source.fields[self.number], run.context
+        told = run.memory.answers.get(key)
+        if told is None:
+            told = (self._read(source),)
+            run.memory.keep_answers(key, told)
+        return str(told[0])
+
+    def _read(self, source: Segment) -> str:
+        for code, system in ((1, 3), (4, 6)):
+            if text := _told(source, self.number, code):
+                return f"{text}{_SEPARATOR}{_told(source, self.number, system)}"
+        return _told(source, self.number, 2)
+
+
+def _of_code(segment: str, number: int, home: str, _what: str) -> IdPart:
+    return _Code(segment, number, home).said
 
 
 def _told(segment: Segment, number: int, component: int) -> str:
@@ -112,9 +130,7 @@ def of_text(get: Getter) -> IdPart:
 
 def _of_raw(segment: str, number: int, home: str, _what: str) -> IdPart:
     def part(instance: Instance, run: Run) -> str:
-        found: Segment | None = (
-            instance.segment if segment == home else run.nearest(instance.segment, segment)
-        )
+        found = _source(instance, run, segment, home)
         fields = found.fields if found is not None else []
         return fields[number] if number < len(fields) else ""
 

@@ -15,7 +15,7 @@ from engine.mapping.codes import Systems
 from engine.mapping.compiler import Compiler
 from engine.mapping.convert import finish_texts
 from engine.mapping.memory import Memory
-from engine.mapping.naming import Naming, choose_patient_identifier
+from engine.mapping.naming import Naming
 from engine.mapping.paths import Items, merge
 from engine.mapping.rules import Choice, Link, MessageRule, Rule
 from engine.mapping.run import Instance, Null, Run
@@ -140,7 +140,7 @@ class Mapper:
         return Mapped(
             tuple(_once(run)),
             run.made_by | {i.reference: i.segment.location for i in run.instances},
-            self.patient_identifier(run.naming, message, run.facility),
+            _patient(run),
             (*message.issues, *structured.issues, *run.issues),
             unmapped,
             cleared,
@@ -164,18 +164,6 @@ class Mapper:
                 self.systems.with_local(profile.coding_systems),
             )
         return found
-
-    @staticmethod
-    def patient_identifier(naming: Naming, message: Message, facility: str) -> tuple[str, str] | None:
-        """(system, value) that names the patient: PID-3, else PID-2, else PID-4 (older versions)."""
-        pid = message.first("PID")
-        if pid is None:
-            return None
-        for number in (3, 2, 4):
-            node = choose_patient_identifier(pid.repetitions(number))
-            if node is not None:
-                return naming.cx(node, facility)
-        return None
 
     def _choice_for(self, structure: str, segment: str, group: str) -> Choice:
         """Rules for a segment in a group."""
@@ -282,6 +270,14 @@ class Mapper:
 _STATEMENTS = frozenset({"AllergyIntolerance", "Condition", "Coverage", "RelatedPerson"})
 """What is true once, however often a message says it: a diagnosis beside each of five orders. Events may happen twice."""
 _nothing = Leaf("")
+
+
+def _patient(run: Run) -> tuple[str, str] | None:
+    """(system, value) that names the patient: PID-3, else PID-2, else PID-4 (older versions)."""
+    pid = run.message.first("PID")
+    if pid is None:
+        return None
+    return run.cx(pid, 3) or run.cx(pid, 2) or run.cx(pid, 4)
 
 
 def _reference(instance: Instance) -> str:

@@ -30,15 +30,15 @@ from engine.records import Severity
 from engine.settings import Mapping as Limits
 
 if TYPE_CHECKING:
-    from engine.mapping.rules import Questions, Rule
+    from engine.mapping.rules import Rule
 
 Json = dict[str, Any]
 Form = str | tuple[str | None, ...]
 """The text of a repetition, or its components with None for each hole."""
 Key = tuple["Rule", Form, int]
 """Row, form and context."""
-Asked = tuple["Questions", int, str, int]
-"""Whose conditions ask, the field, its text and the context."""
+Asked = tuple[object, int, str, int]
+"""Who asks, the field, its text and the context."""
 _TRIES = 2048
 """A row that was asked so often and knew the answer in less than one of five cases is left alone for a while."""
 _REST = 16384
@@ -99,7 +99,7 @@ class Memory:
         """What is known: by row, form and :meth:`context`. None: nothing can be remembered of it."""
         self._old: dict[Key, Known | _Once | None] = {}
         self.answers: dict[Asked, tuple[object, ...]] = {}
-        """What conditions asked of the texts of fields."""
+        """What conditions and id rules asked of the texts of fields."""
         self._contexts: dict[tuple[object, ...], int] = {}
         self._count = 0
 

@@ -131,6 +131,7 @@ class Run:
         """See :class:`engine.mapping.memory.Memory`."""
         self._group_of = {id(segment): group for segment, group in structured.placed}
         self._index_of = {id(segment): i for i, (segment, _) in enumerate(structured.placed)}
+        self._numbers: dict[tuple[int, int, str], tuple[str, str] | None] = {}
         self._near: dict[tuple[int, str], list[Segment]] = {}
         """Segments of an id nearest to a group, by the id() of the group."""
         self._message_key, self._momentary = "", False
@@ -189,6 +190,14 @@ class Run:
     def again(self, segment: Segment) -> bool:
         """Whether a segment of the same id stands before this one."""
         return segment.occurrence > 1
+
+    def cx(self, segment: Segment, number: int, what: str = "") -> tuple[str, str] | None:
+        """(system, value) of a field's number; of several, the one that names the patient. None when there is none."""
+        key = id(segment), number, what
+        if key not in self._numbers:
+            node = choose_patient_identifier(segment.repetitions(number))
+            self._numbers[key] = self.naming.cx(node, self.facility, what) if node is not None else None
+        return self._numbers[key]
 
     def same_number(self, one: Sequence[Node], other: Sequence[Node]) -> bool:
         """Whether two lists of identifiers name the same patient, by the rule that makes Patient ids."""
