@@ -424,7 +424,7 @@ class Compiler:
                 raise line.fault(f"The link {text!r} names {link.holder!r}, which no row makes")
             if resource != "-":
                 try:
-                    link.target(known)
+                    link.place(known)
                 except PathError as error:
                     raise line.fault(f"The link {text!r} is wrong: {error}") from None
             links.append(link)

@@ -250,21 +250,21 @@ class Mapper:
     def _link(run: Run, instance: Instance, segment: Segment, links: tuple[Link, ...], own: Items) -> None:
         if not instance.placed:
             return  # it was discarded
-        items: dict[int, Items] = {id(instance): own}
+        others: dict[int, Items] = {}
         for link in links:
             if link.source and link.source not in run.by_name:
                 continue
             holder = run.holder(link, instance, segment)
             if holder is None:
                 continue
-            target = link.target(holder.resource["resourceType"])
-            held = items.setdefault(id(holder), {})
+            place = link.place(holder.resource["resourceType"])
+            held = own if holder is instance else others.setdefault(id(holder), {})
             if link.fixed:
-                target.place(holder.resource, held, link.fixed, 1, create=False)
+                place.target.place(holder.resource, held, link.fixed, 1, create=False)
                 continue
             source = run.linked(link, instance, segment)
             if source is not None and source is not holder:
-                target.place(holder.resource, held, {"reference": source.reference}, 1)
+                place.put(holder.resource, held, {"reference": source.reference})
 
 
 _STATEMENTS = frozenset({"AllergyIntolerance", "Condition", "Coverage", "RelatedPerson"})

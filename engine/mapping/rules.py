@@ -15,7 +15,7 @@ from engine.hl7v2.tree import EMPTY, NULL, Leaf, Node, Segment, child, valued
 from engine.mapping.convert import Converter
 from engine.mapping.expressions import URNS, Atom, Condition, Getter, question, text_of
 from engine.mapping.identity import IdPart
-from engine.mapping.paths import Items, Target, compile_target
+from engine.mapping.paths import Items, Place, Target, compile_target, placing
 from engine.mapping.run import Instance, Run
 from engine.mapping.steps import Step
 from engine.mapping.tables import Line
@@ -408,7 +408,7 @@ class Link:
             one asks nothing, but the first pair must be told.
         holder_match: the same for the holder.
         fixed: the fixed value, "" for a reference.
-        targets: compiled path by resource type of the holder.
+        places: compiled path by resource type of the holder.
     """
 
     holder: str
@@ -416,14 +416,15 @@ class Link:
     source: str
     only: bool
     fixed: str
-    targets: dict[str, Target]
+    places: dict[str, Place]
     match: tuple[tuple[Getter, Getter], ...] = ()
     before: bool = False
     own: bool = False
     holder_match: tuple[tuple[Getter, Getter], ...] = ()
 
-    def target(self, resource_type: str) -> Target:
-        found = self.targets.get(resource_type)
+    def place(self, resource_type: str) -> Place:
+        """Where it goes in a holder of that type. Raises PathError."""
+        found = self.places.get(resource_type)
         if found is None:
-            found = self.targets[resource_type] = compile_target(resource_type, self.path)
+            found = self.places[resource_type] = placing(compile_target(resource_type, self.path))
         return found
