@@ -14,7 +14,11 @@ from typing import Any
 from setuptools import setup
 
 HOT = (
+    "engine/hl7v2/charset.py",
+    "engine/hl7v2/charset_names.py",
+    "engine/hl7v2/charset_shape.py",
     "engine/hl7v2/datetimes.py",
+    "engine/hl7v2/decoded.py",
     "engine/hl7v2/delimiters.py",
     "engine/hl7v2/er7.py",
     "engine/hl7v2/escapes.py",

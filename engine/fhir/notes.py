@@ -61,11 +61,11 @@ def find_notes(
     notes: list[Note] = []
     issues: list[Issue] = []
     entries = [e for e in bundle.get("entry", []) if isinstance(e.get("resource"), dict)]
-    if all(_places(e["resource"].get("resourceType", "")).isdisjoint(e["resource"]) for e in entries):
+    if not any(map(_may_tell, [e["resource"] for e in entries])):
         return notes, issues
     held = {_reference_to(e): e["resource"] for e in entries}
     for document, resource in held.items():
-        for found in texts_of(resource):
+        for found in texts_of(resource) if _may_tell(resource) else ():
             kind, _, rest = found.element.partition(".")
             place = f"{(places or {}).get(document, kind)}.{rest}"
             if found.problem:
@@ -81,8 +81,6 @@ def find_notes(
 def texts_of(resource: Json) -> Iterator[Found]:
     """Every free text of one resource, by the table and as Annotations."""
     kind = resource.get("resourceType", "")
-    if _places(kind).isdisjoint(resource):
-        return
     for element, reader in _READERS.get(kind, {}).items():
         if element in resource:
             yield from reader(resource)
@@ -90,6 +88,10 @@ def texts_of(resource: Json) -> Iterator[Found]:
         yield from _annotations(resource, kind)
     elif may_hold_notes(kind):
         yield from _annotations_of(resource, kind, kind)
+
+
+def _may_tell(resource: Json) -> bool:
+    return not _places(resource.get("resourceType", "")).isdisjoint(resource)
 
 
 @cache

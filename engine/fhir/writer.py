@@ -90,8 +90,11 @@ def lexeme(number: Decimal) -> str:
     """The JSON number of a Decimal with all its digits: ``1.50``, ``0.0000001``, ``1E+20``."""
     if isinstance(number, ExactDecimal):
         return number.lexeme
+    text = str(number)
+    if "E" not in text:  # as nearly all
+        return text
     plain = -_PLAIN_DIGITS <= number.adjusted() <= _PLAIN_DIGITS and not _has_positive_exponent(number)
-    return format(number, "f") if plain else str(number)
+    return format(number, "f") if plain else text
 
 
 def _has_positive_exponent(number: Decimal) -> bool:

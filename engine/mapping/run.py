@@ -63,8 +63,8 @@ class Instance:
         self.order = order
         self.placed = 0
         self.texts: dict[str, list[str]] = {}
-        self.leaves: list[Leaf] = []
-        self.marks: list[Mark] = []
+        self.leaves: Sequence[Leaf] = ()
+        self.marks: Sequence[Mark] = ()
         self.items: dict[str, Items] = {}
         self.id = self.reference = ""
         self.momentary = False
