@@ -28,11 +28,16 @@ _KNOWN_TEXTS = 4096
 """Texts of a grammar remembered as well formed, for each: codes, URIs and the times of a message come again and again."""
 _LONGEST_TEXT = 256
 """Characters of the longest that is remembered; what is longer does not come again."""
-_LONGEST_ID = 64
 _FIRST = "!"
 """The first character that can be seen."""
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 _TEXT = re.compile(r"(?!\s)[^\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]+").fullmatch
+_COMING_AGAIN = frozenset({"Device", "Location", "Organization", "Practitioner", "PractitionerRole"})
+_KNOWN_RESOURCES = 2048
+_KNOWN: dict[str, Json] = {}
+"""Valid resources of those types, by id."""
+_TYPES: dict[str, str] = {}
+"""The type that a reference names, of those met last: a message refers to one patient many times."""
 _MADE: dict[str, Check] = {}
 """Check of each type met so far; the number of types bounds it."""
 
@@ -48,9 +53,40 @@ def surely_valid(resource: Json) -> bool:
             return False
         check = _check_of(kind)
     try:
-        return check.ok(resource)
+        return check.ok(resource) if kind not in _COMING_AGAIN else _known_or_good(resource, check)
     except (TypeError, AttributeError):
         return False
+
+
+def _known_or_good(resource: Json, check: Check) -> bool:
+    """Of what is said again and again word for word, seeing that it is the same is quicker."""
+    made = resource.get("id")
+    if not isinstance(made, str):
+        return check.ok(resource)
+    if resource == _KNOWN.get(made):
+        return True
+    if not check.ok(resource):
+        return False
+    kept = _texts(resource)
+    if kept is not None:
+        if len(_KNOWN) >= _KNOWN_RESOURCES:
+            _KNOWN.clear()
+        _KNOWN[made] = kept
+    return True
+
+
+def _texts(value: Any) -> Any:
+    """A copy of objects and arrays of texts; None if there is anything else, for True equals 1 and 1 equals 1.0."""
+    if isinstance(value, str):
+        return value
+    parts: Any
+    if isinstance(value, dict):
+        parts = {name: _texts(part) for name, part in value.items()}
+        return None if None in parts.values() else parts
+    if isinstance(value, list):
+        parts = [_texts(part) for part in value]
+        return None if None in parts else parts
+    return None
 
 
 class Check:
@@ -73,7 +109,7 @@ class _Text(Check):
 
 class _Id(Check):
     def ok(self, value: Any) -> bool:
-        return isinstance(value, str) and _is_id(value)
+        return isinstance(value, str) and _ID(value) is not None
 
 
 class _Form(Check):
@@ -239,8 +275,8 @@ class _Reference(Check):
         text = value.get("reference")
         if not isinstance(text, str):
             return self.whole.ok(value)
-        kind, _, rest = text.partition("/")
-        usual = kind in self.usual and _is_id(rest)
+        kind = _TYPES.get(text) or _type_of(text)
+        usual = kind in self.usual
         if usual and len(value) == 1:
             return True
         if usual and len(value) == 2 and "extension" in value:
@@ -286,11 +322,15 @@ class _Profiled(Check):
         return self.whole.ok(value) and self.profile(value)
 
 
-def _is_id(text: str) -> bool:
-    """Whether a text is an id; of what ids are made of, letters, digits and hyphens, that is seen at once."""
-    if len(text) <= _LONGEST_ID and text.isascii() and text.replace("-", "").isalnum():
-        return True
-    return _ID(text) is not None
+def _type_of(reference: str) -> str:
+    """``Type`` of ``Type/id``; "" of any other reference."""
+    kind, _, rest = reference.partition("/")
+    if _ID(rest) is None:
+        return ""
+    if len(_TYPES) >= _KNOWN_TEXTS:
+        _TYPES.clear()
+    _TYPES[reference] = kind
+    return kind
 
 
 _TEXTS = _Text()

@@ -23,6 +23,8 @@ _WRITTEN_LINE_END = re.compile(
     r"\s*(?:EVN|PID|PV1|ORC|OBR|SCH|TXA|MFI)[|][^|]*[|]"
 )
 """What stands in the place of CR before a segment, on the one line of a message."""
+_SMALL = 65_536
+"""Bytes of a message up to which it does not matter how much room its text takes."""
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 \r\n\t")
 
 
@@ -49,7 +51,7 @@ def read(
         TooLargeError: too many segments.
     """
     decoded = decode(payload, fallback=fallback, policy=policy, declared=declared)
-    if decoded.charset == "utf-8" and len(payload) < getsizeof(decoded.text) // 2:
+    if _SMALL < len(payload) < getsizeof(decoded.text) // 2 and decoded.charset == "utf-8":
         charset, issues, mark = decoded.charset, decoded.issues, decoded.bom
         del decoded
         return _parse(numbered_in_bytes(payload.removeprefix(mark)), charset, issues, max_segments)

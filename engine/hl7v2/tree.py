@@ -87,7 +87,7 @@ class Segment:
     leaves nothing behind, or a large message of short values would take twenty times its size.
     """
 
-    __slots__ = ("_fields", "_marks", "_nodes", "delimiters", "id", "occurrence", "raw")
+    __slots__ = ("_fields", "_marks", "_nodes", "_shape", "delimiters", "id", "occurrence", "raw")
 
     def __init__(
         self, raw: str, delimiters: Delimiters, occurrence: int = 1, segment_id: str | None = None
@@ -97,6 +97,7 @@ class Segment:
         self.delimiters = delimiters
         self.occurrence = occurrence
         self._fields: list[str] | None = None
+        self._shape: tuple[bool, ...] | None = None
         self._nodes: dict[int, tuple[Node, ...]] | None = None
         self._marks: dict[int, tuple[int, ...]] | None = None
 
@@ -118,7 +119,15 @@ class Segment:
 
     @fields.setter
     def fields(self, fields: list[str]) -> None:
-        self._fields = fields
+        self._fields, self._shape = fields, None
+
+    @property
+    def shape(self) -> tuple[bool, ...]:
+        """Which of the fields hold anything, by number."""
+        shape = self._shape
+        if shape is None:
+            shape = self._shape = tuple([text != "" for text in self.fields])
+        return shape
 
     @property
     def is_split(self) -> bool:

@@ -261,15 +261,17 @@ def put(
         run.codes += known.codes
         run.unknown_codes += known.unknown_codes
     for told in known.told:
-        _tell(told, segment.repetitions(rule.field)[rep - 1], run)
+        _tell(told, segment, rule.field, rep, run)
     return target.place(root, items, known.template.fill(holes), rep)
 
 
-def _tell(told: Told, node: Node, run: Run) -> None:
+def _tell(told: Told, segment: Segment, number: int, rep: int, run: Run) -> None:
     """Report a code that no table knows, where it stands in this message."""
-    if not run.has_told(told.table, told.code):
+    if run.first_told(told.table, told.code):
+        node = segment.repetitions(number)[rep - 1]
         leaf = [leaf for leaf in leaves(node) if leaf is not EMPTY][told.place]
-        run.unknown_code(told.table, told.code, leaf, told.message, told.action, told.severity)
+        location = next(place for place, found in segment.field_leaves(number) if found is leaf)
+        run.report_code(location, told.message, told.action, told.severity)
 
 
 def refused(rule: Rule, segment: Segment, run: Run, rep: int) -> int:

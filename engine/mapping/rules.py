@@ -254,14 +254,13 @@ class SegmentTable:
     shapes: dict[Shape, Plan] = field(default_factory=dict)
     shared_items: Getter | None = None
 
-    def _plan(self, fields: list[str]) -> Plan:
+    def _plan(self, shape: Shape) -> Plan:
         """The plan for segments with these fields valued; feeds send few shapes."""
-        shape = tuple(map(bool, fields))
         found = self.shapes.get(shape)
         if found is None:
             if len(self.shapes) >= MAX_SHAPES:
                 self.shapes.clear()
-            count = len(fields)
+            count = len(shape)
             found = self.shapes[shape] = Plan(
                 [rule for rule in self.rules if not rule.field or (rule.field < count and shape[rule.field])],
                 shape,
@@ -278,7 +277,7 @@ class SegmentTable:
     def run(self, segment: Segment, run: Run, resource: dict[str, Any], items: Items) -> int:
         """Fill a resource from a segment; returns how many source values reached it."""
         placed = 0
-        for rule in self._plan(segment.fields).chosen(segment, run):
+        for rule in self._plan(segment.shape).chosen(segment, run):
             placed += rule.step.run(segment, run, resource, items)
         run.ran.setdefault(id(segment), []).append(self)
         return placed

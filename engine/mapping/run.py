@@ -262,11 +262,15 @@ class Run:
         severity: Severity = Severity.WARNING,
     ) -> None:
         """Report an issue at the first valued leaf of a node."""
-        location = ""
-        if node is not None:
-            leaf = next((x for x in leaves(node) if x.text), None)
-            location = self.message.locate(leaf) if leaf is not None else ""
-        issue = Issue(severity, code, location, message, action)
+        location = self.locate(node) if node is not None else ""
+        self._add_issue(Issue(severity, code, location, message, action))
+
+    def locate(self, node: Node) -> str:
+        """Location of the first valued leaf of a node; "" when there is none."""
+        leaf = next((x for x in leaves(node) if x.text), None)
+        return self.message.locate(leaf) if leaf is not None else ""
+
+    def _add_issue(self, issue: Issue) -> None:
         if issue not in self.issues[-3:]:  # a value and both ends of its range have one unit
             self.issues.append(issue)
 
@@ -283,13 +287,19 @@ class Run:
         severity: Severity = Severity.WARNING,
     ) -> None:
         """Report a code that a table lacks, once a message: where it stands first."""
-        if (table, code) not in self._told_codes:
-            self._told_codes.add((table, code))
-            self.warn("code-unknown", node, message, action, severity)
+        if self.first_told(table, code):
+            self.report_code(self.locate(node), message, action, severity)
 
-    def has_told(self, table: str, code: str) -> bool:
-        """Whether the report names that unknown code already."""
-        return (table, code) in self._told_codes
+    def first_told(self, table: str, code: str) -> bool:
+        """Whether that unknown code is told of for the first time."""
+        if (table, code) in self._told_codes:
+            return False
+        self._told_codes.add((table, code))
+        return True
+
+    def report_code(self, location: str, message: str, action: str, severity: Severity) -> None:
+        """Report a code that a table lacks."""
+        self._add_issue(Issue(severity, "code-unknown", location, message, action))
 
     def saw_code(self, table: str, code: str, *, known: bool) -> None:
         """Count a looked-up code, for the report and for drift watching."""
