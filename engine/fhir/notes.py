@@ -91,15 +91,19 @@ def texts_of(resource: Json) -> Iterator[Found]:
 
 
 def _may_tell(resource: Json) -> bool:
-    return not _places(resource.get("resourceType", "")).isdisjoint(resource)
+    """Whether there is an element in which a free text may stand; of what R4 does not know it may stand anywhere."""
+    kind = resource.get("resourceType", "")
+    places = _PLACES.get(kind)
+    if places is None:
+        if not schema.is_resource(kind):
+            return True
+        places = frozenset({"contained", "note", *_holders(kind), *_READERS.get(kind, ())})
+        _PLACES[kind] = places
+    return not places.isdisjoint(resource)
 
 
-@cache
-def _places(kind: str) -> frozenset[str]:
-    """Elements of a resource in which a free text may stand."""
-    if not schema.is_resource(kind):
-        return frozenset({"resourceType"})  # of what R4 does not know, anywhere
-    return frozenset({"contained", "note", *_holders(kind), *_READERS.get(kind, ())})
+_PLACES: dict[str, frozenset[str]] = {}
+"""By resource type, as they are met."""
 
 
 @cache

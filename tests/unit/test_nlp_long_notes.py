@@ -157,9 +157,12 @@ async def test_odd_long_texts_take_no_more_than_their_length(text):
     readers = Readers(RuleExtractor())
     times = []
     for part in (text[: len(text) // 4], text):
-        started = time.process_time()
-        await readers.read(Note("n", part))
-        times.append(time.process_time() - started)
+        tries = []
+        for _ in range(3):
+            started = time.process_time()
+            await readers.read(Note("n", part))
+            tries.append(time.process_time() - started)
+        times.append(min(tries))  # whoever else is on the machine slows some
     assert times[1] < max(0.3, 9 * times[0]), times
 
 
