@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Kind(StrEnum):
@@ -56,8 +56,7 @@ STRUCTURE = "structure: "
 """What the reason begins with where a value has done its work in the reading of others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unmapped:
+class Unmapped(NamedTuple):
     """A valued part of the source that reached no element of the output, and why."""
 
     location: str
