@@ -208,3 +208,22 @@ def test_a_merged_account_moved_from_no_other_patient(message):
     urls = [e["url"] for a in result.of("Account") for e in a.get("extension", ())]
     assert [u for u in urls if u.endswith("moved-from")] == []
     assert [u for u in urls if u.endswith("replaced-by")] != []
+
+
+def test_a_comment_without_words_is_no_note(message):
+    """An NTE that only says where it comes from: told at its own place, and nothing half made."""
+    result = message(
+        "ORU^R01^ORU_R01", PID, "OBR|1|P1|F1|X^X^L", "OBX|1|NM|A||5||||||F", "NTE|1|L", "NTE|2|L|text"
+    )
+    assert [note["text"] for note in result.one("Observation")["note"]] == ["text"]
+    assert "NTE[1]-2" in result.unmapped()
+    assert not [i for i in result.outcome.issues if i.severity == "warning"]
+
+
+def test_a_licence_number_that_is_an_npi_is_one(message):
+    """PRA-6 and PRD-7 tell a kind of number: the referring doctor is the one whom orders name."""
+    result = message(
+        "REF^I12^REF_I12", "RF1|P", "PRD|RP^Referring^HL70286|Lim^Dina|||||1234567893^NPI~BD1^DEA^WI", PID
+    )
+    systems = [i["system"] for i in result.one("Practitioner")["identifier"]]
+    assert systems == [NPI, "urn:wardstream:sender:KGH:licence"]
