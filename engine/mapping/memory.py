@@ -246,12 +246,10 @@ def put(
 ) -> bool:
     """What :meth:`Rule.apply` does, of what is known."""
     target = rule.target
-    if (
-        rule.coded
-        and target.taken(root, items, rep)
-        and not target.place(root, items, known.template.fill(holes), rep)
-    ):
-        return False
+    if rule.coded and target.taken(root, items, rep):
+        refused(rule, segment, run, rep)  # but for what says the same
+        if not target.place(root, items, known.template.fill(holes), rep):
+            return False
     if known.made:
         for reference, _, content in known.made:
             if reference not in run.made:

@@ -121,8 +121,10 @@ class _Remembered(Step):
                 return self.read.run(segment, run, root, items) if placed is None else placed
             rule.hits += 1
             value, used, count = known.template.fill(()), known.used, known.count
-            if rule.coded and rule.target.taken(root, items, 1) and not self.place.put(root, items, value):
-                return refused(rule, segment, run, 1)
+            if rule.coded and rule.target.taken(root, items, 1):
+                refused(rule, segment, run, 1)  # but for what says the same
+                if not self.place.put(root, items, value):
+                    return 0
             if known.codes:
                 run.codes += known.codes
                 run.unknown_codes += known.unknown_codes

@@ -60,6 +60,16 @@ def test_bad_values_are_told_of_each_time(pipelines, messages, seed):
     same(pipelines, mutate(chance.choice(messages), chance))
 
 
+def test_what_a_code_said_twice_leaves_unused_is_told_alike(pipelines):
+    """The same code again, with more behind it, where its place is taken."""
+    message = (
+        b"MSH|^~\\&|LIS|KGH|||20260113070010+0800||ORU^R01^ORU_R01|1|P|2.5.1\r"
+        b"OBR|1|A^H|B^L|1^Glucose^99KGH||||||||||||||||||||CH|F~F^X&not a uri&URI"
+    )
+    for _ in range(3):
+        same(pipelines, message)
+
+
 ODD = [
     "Ming",
     "Ming",
