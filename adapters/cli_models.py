@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -123,7 +123,8 @@ def promote(
         raise SettingsError(
             "No models folder is named", location="--store", action="Name it, or set WARDSTREAM_NLP__MODELS."
         )
-    artifact = Artifact(model)
+    with _told_at("MODEL"):
+        artifact = Artifact(model)
     report, _ = _evaluate(str(model), _read(data, labels).documents, settings, "rules")
     print(_table(report))
     where = put_to_work(artifact, folder, report, settings)
@@ -158,7 +159,8 @@ def show(model: Model = "default") -> None:
     from models.artifact import CARD, MANIFEST, Artifact
     from models.registry import folder_of, store_of
 
-    artifact = Artifact(folder_of(model, store_of(_settings())))
+    with _told_at("MODEL"):
+        artifact = Artifact(folder_of(model, store_of(_settings())))
     print(artifact.path(MANIFEST).read_text(encoding="utf-8"))
     print(artifact.path(CARD).read_text(encoding="utf-8"))
 
@@ -179,7 +181,7 @@ def export_command(
     language: Annotated[str, typer.Option(help="BCP 47 tags of the languages it reads")] = "en",
 ) -> None:
     """Turn a token-classification model into an artifact. Needs the train extra."""
-    from models.export import Wanted, export
+    from models.export import PRECISIONS, Wanted, export
     from models.outputs import Scheme
 
     wanted = Wanted(
@@ -187,7 +189,7 @@ def export_command(
         version=version,
         labels=labels,
         scheme=_chosen(Scheme, scheme.upper(), "--scheme") if scheme else None,
-        precisions=tuple(precision.split(",")),
+        precisions=tuple(_one_of(each.strip(), PRECISIONS, "--precision") for each in precision.split(",")),
         languages=tuple(language.split(",")),
     )
     artifact = export(source, out, wanted)
@@ -221,7 +223,6 @@ def train(
     """Fine-tune an encoder on annotated texts. Needs the train extra; run it again to go on after a stop."""
     import torch
 
-    from models.corpora.reading import read_corpora
     from models.export import Wanted, require_new
     from models.train import Plan, Trainer, cross_validate, packaged_encoder, plan_parts
     from models.training.recipe import Recipe
@@ -232,7 +233,7 @@ def train(
     if not folds:
         require_new(out)  # before the hours of training, not after them
     documents = _read(data, labels).documents
-    stops = read_corpora(dev or [], labels).documents
+    stops = _read(dev or [], labels).documents
     times = _times(repeat)
     plan = Plan(
         plan_parts(documents, stops, recipe.seed),
@@ -265,13 +266,15 @@ def _times(repeat: str) -> dict[int, int]:
 
 def _chosen(kind: type[Any], text: str, option: str) -> Any:
     """A member of an enumeration. Raises SettingsError with those there are."""
-    try:
-        return kind(text)
-    except ValueError:
-        names = ", ".join(member.value for member in kind)
+    return kind(_one_of(text, [member.value for member in kind], option))
+
+
+def _one_of(text: str, names: Sequence[str], option: str) -> str:
+    if text not in names:
         raise SettingsError(
-            f"{text!r} is none of them", location=option, action=f"Use one of: {names}."
-        ) from None
+            f"{text!r} is none of them", location=option, action=f"Use one of: {', '.join(names)}."
+        )
+    return text
 
 
 @contextmanager
@@ -339,8 +342,15 @@ def _loaded(name: str, settings: Nlp, place: str) -> EntityExtractor:
     """A reader. Raises SettingsError at the argument that names it."""
     from models.registry import load_extractor
 
-    try:
+    with _told_at(place):
         return load_extractor(name, settings)
+
+
+@contextmanager
+def _told_at(place: str) -> Iterator[None]:
+    """An artifact that can't be used is told at the argument that names it."""
+    try:
+        yield
     except SettingsError as error:
         where = place if error.location == "nlp.extractor" else error.location
         raise SettingsError(error.message, location=where, action=error.action) from None

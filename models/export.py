@@ -31,6 +31,9 @@ LONGEST, OVERLAP = 256, 64
 FUSION_TOLERANCE = 1e-2
 
 
+PRECISIONS = ("int8", "fp16", "fp32")
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the artifact shall be.
@@ -40,7 +43,7 @@ class Wanted:
         version: the maker's version.
         labels: ``NAME=LABEL,...`` on top of the built-in names.
         scheme: how the model marks beginnings; told from its labels when None (IOB1 can't be told).
-        precisions: of ``int8``, ``fp16``, ``fp32``.
+        precisions: of :data:`PRECISIONS`.
         languages: BCP 47 primary tags the model was made for.
         longest: pieces in a window at most.
     """

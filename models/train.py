@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
@@ -22,7 +23,7 @@ from models import calibration
 from models.artifact import Artifact, Input
 from models.corpora.augment import Augmenter
 from models.corpora.document import Document
-from models.corpora.splits import Parts, folds, split
+from models.corpora.splits import Parts, apart, folds, split
 from models.export import LONGEST, OVERLAP, Wanted, export
 from models.judging import correctness
 from models.scoring import count_documents
@@ -84,7 +85,16 @@ class Trainer:
         ids = Frame(
             frame.before, frame.after, self._input.pad, self._input.pad if unknown is None else unknown
         )
-        loop = Loop(self._model, plan.recipe, self._examples, ids, self._judge, plan.work, self._progress)
+        loop = Loop(
+            self._model,
+            plan.recipe,
+            self._examples,
+            ids,
+            self._judge,
+            plan.work,
+            self._progress,
+            _digest(plan),
+        )
         resumed = loop.resume()
         state = loop.run()
         draw(state.history, plan.work / "learning-curves.png")
@@ -151,6 +161,16 @@ class Trainer:
         return {**scores, "f1": sum(scores.values()) / len(scores)}
 
 
+def _digest(plan: Plan) -> str:
+    """Of everything but the recipe that decides what a run becomes."""
+    digest = hashlib.sha256(repr((plan.base, sorted(plan.repeat.items()))).encode())
+    for part in (plan.parts.train, plan.parts.dev):
+        for doc in part:
+            digest.update(repr((doc.text, doc.gold, sorted(doc.annotated))).encode())
+        digest.update(b"|")
+    return digest.hexdigest()
+
+
 def cross_validate(
     documents: Sequence[Document], count: int, plan: Plan, progress: Progress
 ) -> dict[str, Any]:
@@ -165,7 +185,13 @@ def cross_validate(
 
 
 def plan_parts(documents: Sequence[Document], dev: Sequence[Document], seed: int) -> Parts:
-    """The dev texts that were named, or a split by patient."""
+    """The dev texts that were named, or a split by patient.
+
+    Raises:
+        SettingsError: a patient or a text is on both sides, or it can't be told (:func:`models.corpora.splits.split`).
+    """
+    if dev:
+        apart(documents, dev)
     return Parts(tuple(documents), tuple(dev), ()) if dev else split(documents, seed)
 
 

@@ -67,6 +67,23 @@ def folds(documents: Sequence[Document], count: int, seed: int) -> Iterator[Part
         )
 
 
+def apart(train: Sequence[Document], dev: Sequence[Document]) -> None:
+    """Refuse dev texts of which a patient, or the very text, is trained on too. Raises SettingsError."""
+    for what, of in (("patient", _patient), ("text", lambda doc: doc.text)):
+        shared = ({of(doc) for doc in train} & {of(doc) for doc in dev}) - {""}
+        if shared:
+            one = next(doc for doc in dev if of(doc) in shared)
+            raise SettingsError(
+                f"{len(shared)} {what}(s) of the dev texts are trained on too",
+                location=one.document_id,
+                action="Take them out of --data or of --dev.",
+            )
+
+
+def _patient(doc: Document) -> str:
+    return doc.group if doc.group.startswith("patient:") else ""
+
+
 def _ordered_groups(documents: Sequence[Document], seed: int) -> list[str]:
     lost = next((doc.document_id for doc in documents if not doc.group), None)
     if lost is not None:

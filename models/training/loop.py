@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engine.errors import SettingsError
 from models.training.examples import Example, Window, batches, cut
 from models.training.recipe import Recipe
 
@@ -127,6 +128,7 @@ class Loop:
         judge: gives at least ``f1`` on the dev texts.
         folder: for the checkpoint and the best weights.
         progress: told of every step and epoch.
+        data: a digest of what is trained on, from what; a checkpoint of something else is not gone on from.
     """
 
     def __init__(
@@ -138,8 +140,9 @@ class Loop:
         judge: Judge,
         folder: Path,
         progress: Progress,
+        data: str = "",
     ) -> None:
-        self._model, self._recipe, self._source = model, recipe, source
+        self._model, self._recipe, self._source, self._data = model, recipe, source, data
         self._frame, self._judge, self._folder, self._progress = frame, judge, folder, progress
         self._device = next(model.parameters()).device
         self._optimizer = torch.optim.AdamW(
@@ -189,6 +192,12 @@ class Loop:
         ids, mask, at, allowed = pad(batch, self._frame, self._device)
         noisy = self._noise(ids, mask)
         loss = self._loss(noisy, mask, at, allowed)
+        if not torch.isfinite(loss):
+            raise SettingsError(
+                f"The loss is no number at step {state.step + 1}",
+                location="--set",
+                action="Lower learning_rate and head_rate, and name another --out.",
+            )
         loss.backward()
         if recipe.adversary:
             self._against(noisy, mask, at, allowed)
@@ -245,9 +254,11 @@ class Loop:
             if not self._average:
                 self._average = {name: value.detach().clone() for name, value in now.items()}
                 return
+            followed = self.state.step - self._steps * recipe.average_from
+            decay = min(recipe.average_decay, (1 + followed) / (10 + followed))
             for name, value in now.items():
                 if value.is_floating_point():
-                    self._average[name].lerp_(value, 1 - recipe.average_decay)
+                    self._average[name].lerp_(value, 1 - decay)
 
     def _end_of_epoch(self, epoch: int, loss: float) -> None:
         own = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
@@ -271,6 +282,7 @@ class Loop:
         torch.save(
             {
                 "recipe": self._recipe.as_json(),
+                "data": self._data,
                 "model": self._model.state_dict(),
                 "average": self._average,
                 "optimizer": self._optimizer.state_dict(),
@@ -281,12 +293,12 @@ class Loop:
         path.with_suffix(".new").replace(path)
 
     def resume(self) -> bool:
-        """Goes on from the folder's checkpoint, if there is one of the same recipe."""
+        """Goes on from the folder's checkpoint, if there is one of the same recipe and data."""
         path = self._folder / CHECKPOINT
         if not path.is_file():
             return False
         kept = torch.load(path, weights_only=True)
-        if kept["recipe"] != self._recipe.as_json():
+        if kept["recipe"] != self._recipe.as_json() or kept.get("data") != self._data:
             return False
         self._model.load_state_dict(kept["model"])
         self._average = kept["average"]

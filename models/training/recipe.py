@@ -8,6 +8,16 @@ from typing import Any
 
 from engine.errors import SettingsError
 
+_SHARE, _WEIGHT = (0.0, 1.0), (0.0, 1000.0)
+#: Least and most of each choice.
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "epochs": (1, 10_000), "patience": (1, 10_000), "batch_pieces": (16, 10**6), "window_pieces": (16, 10_000),
+    "learning_rate": _SHARE, "head_rate": _SHARE, "layer_decay": _SHARE, "warmup": _SHARE, "weight_decay": _SHARE,
+    "dropout": (0.0, 0.9), "frozen_layers": (0, 1000), "unfreeze_every": (0, 10_000), "outside_weight": _WEIGHT,
+    "word_noise": _SHARE, "abbreviation_swaps": _SHARE, "synonym_swaps": _SHARE, "adversary": _WEIGHT,
+    "consistency": _WEIGHT, "average_from": _SHARE, "average_decay": _SHARE, "seed": (0, 2**31),
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -34,7 +44,8 @@ class Recipe:
         consistency: weight of the difference between two readings with different dropout (R-Drop, Wu et al. 2021); each
             step reads twice then, and takes twice as long. 0 turns it off.
         average_from: share of the run after which the weights' moving average is what is judged; 1 turns it off.
-        average_decay: of that average, a step.
+        average_decay: of that average, a step, at most: it forgets faster while it is young, or it would never leave the
+            weights it began with in a run of few steps.
         seed: of everything random.
     """
 
@@ -79,7 +90,16 @@ class Recipe:
                     location="--set",
                     action=f"Write name=number; names are {', '.join(kinds)}.",
                 ) from None
-        return cls(**chosen)
+        recipe = cls(**chosen)
+        for name, (least, most) in _BOUNDS.items():
+            # Not a number is no number between two others.
+            if not least <= getattr(recipe, name) <= most:
+                raise SettingsError(
+                    f"{name}={getattr(recipe, name)} is out of range",
+                    location="--set",
+                    action=f"Choose from {least:g} to {most:g}.",
+                )
+        return recipe
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -31,6 +31,7 @@ from engine.records import Label, Note  # noqa: E402
 from engine.settings import Nlp  # noqa: E402
 from models.artifact import FP32, INT8  # noqa: E402
 from models.corpora.document import Document, Gold  # noqa: E402
+from models.corpora.splits import Parts  # noqa: E402
 from models.export import Wanted, export  # noqa: E402
 from models.ner import OnnxExtractor  # noqa: E402
 from models.outputs import Scheme  # noqa: E402
@@ -235,7 +236,7 @@ def plan(tmp_path: Path, **choices: Any) -> Plan:
         "word_noise": 0.0, "synonym_swaps": 0.0, "batch_pieces": 128, "dropout": 0.0, **choices,
     })  # fmt: skip
     docs = documents()
-    parts = plan_parts(docs, docs[:6], recipe.seed)
+    parts = Parts(tuple(docs), tuple(docs[:6]), ())
     return Plan(
         parts, str(tmp_path / "base"), tmp_path / "work", recipe, Wanted("tiny", precisions=("int8",)), {}
     )
@@ -293,6 +294,46 @@ def test_a_broken_off_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> 
     assert resumed["resumed"]
     losses = [[row["loss"] for row in record["history"]] for record in (whole, resumed)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_other_texts_in_the_same_folder_are_trained_on_anew(tmp_path: Path) -> None:
+    """A site adds notes and trains again: what was left of the last run knows none of them."""
+    first = plan(tmp_path, epochs=1)
+    Trainer(first, lambda _: None).run()
+    assert Trainer(first, lambda _: None).run()["resumed"]
+    more = replace(first.parts, train=first.parts.train[:-1])
+    assert not Trainer(replace(first, parts=more), lambda _: None).run()["resumed"]
+
+
+def test_a_short_run_is_judged_by_weights_that_have_moved(tmp_path: Path) -> None:
+    """With a fixed share the average of a few steps would be the weights it began with."""
+    choices = {"average_from": 0.1, "average_decay": 0.9999, "epochs": 12}
+    record = Trainer(plan(tmp_path, **choices), lambda _: None).run()
+    assert record["history"][-1]["f1"] > 0.9
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    """Rather than hours later, with a model of no numbers."""
+    trainer = Trainer(plan(tmp_path, epochs=1), lambda _: None)
+    trainer._model.classifier.weight.data[0, 0] = torch.nan
+    with pytest.raises(SettingsError, match="no number at step 1"):
+        trainer.run()
+
+
+@pytest.mark.parametrize("choice", ["epochs=0", "learning_rate=nan", "dropout=1", "seed=-1", "word_noise=2"])
+def test_choices_out_of_range_are_refused(choice: str) -> None:
+    with pytest.raises(SettingsError, match="out of range"):
+        Recipe.with_choices([choice])
+
+
+def test_dev_texts_share_no_patient_and_no_text_with_training() -> None:
+    """``--dev`` is the caller's split, and may tear a patient apart or hold the very texts."""
+    docs = documents()
+    assert plan_parts(docs[6:], docs[:6], 1).train == tuple(docs[6:])
+    with pytest.raises(SettingsError, match=r"1 patient\(s\)"):
+        plan_parts(docs[6:], [replace(docs[0], group=docs[7].group)], 1)
+    with pytest.raises(SettingsError, match=r"1 text\(s\)"):
+        plan_parts(docs[6:], [replace(docs[7], group="")], 1)
 
 
 def test_frozen_layers_stay_as_they_were(tmp_path: Path) -> None:
