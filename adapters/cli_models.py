@@ -128,7 +128,31 @@ def promote(
     report, _ = _evaluate(str(model), _read(data, labels).documents, settings, "rules")
     print(_table(report))
     where = put_to_work(artifact, folder, report, settings)
-    print(f"\nPromoted: {where}. Workers with nlp.models={folder} use it as default from their next start.")
+    print(
+        f"\nPromoted: {where}. Workers with nlp.models={folder.resolve()} take it up within {settings.models_poll:g} s."
+    )
+
+
+@app.command()
+def rollback(
+    store: Annotated[
+        Path | None, typer.Option(help="the site's models folder; nlp.models by default")
+    ] = None,
+) -> None:
+    """Take the last promotion back: what was the default before it is the default again."""
+    from models.promote import rollback as take_back
+    from models.registry import store_of
+
+    settings = _settings()
+    folder = store or store_of(settings)
+    if folder is None:
+        raise SettingsError(
+            "No models folder is named", location="--store", action="Name it, or set WARDSTREAM_NLP__MODELS."
+        )
+    where = take_back(folder)
+    print(
+        f"Default again: {where or 'the model that ships'}. Workers take it up within {settings.models_poll:g} s."
+    )
 
 
 @app.command("list")

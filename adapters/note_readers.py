@@ -13,8 +13,9 @@ from engine.errors import SettingsError
 from engine.nlp.readers import Readers
 from engine.ports import EntityExtractor
 from engine.settings import Settings
+from models.artifact import MANIFEST
 from models.both import onnx_of
-from models.registry import BOTH, DEFAULT, POINTER, load_extractor, promoted_in, store_of
+from models.registry import BOTH, DEFAULT, POINTER, folder_of, load_extractor, promoted_in, store_of
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +49,7 @@ class NoteReaders:
         self._readers: Readers | None = None
         self._store = store_of(settings.nlp) if settings.nlp.extractor in {DEFAULT, BOTH} else None
         self._folder: Path | None = None
-        self._seen = 0
+        self._seen = -1
         self._task: asyncio.Task[None] | None = None
 
     def load(self) -> Readers:
@@ -91,22 +92,25 @@ class NoteReaders:
                 log.error("the promoted model can't be used; the old one stays", reason=type(error).__name__)  # noqa: TRY400
 
     async def look(self, store: Path) -> None:
-        """Swap if another model was promoted since the last look.
+        """Swap if another model was promoted since the last look, or the promotion was taken back.
 
         Raises:
             SettingsError: it can't be used; told once for each promotion.
         """
         reader = onnx_of(self._readers.default) if self._readers else None
-        pointer = store / POINTER
-        if reader is None or not pointer.is_file():
+        if reader is None:
             return
-        when = pointer.stat().st_mtime_ns
+        pointer = store / POINTER
+        # A pointer that is gone means the model that ships, but not where all is gone with it: a share that is not mounted.
+        if not pointer.is_file() and (self._folder is None or not (self._folder / MANIFEST).is_file()):
+            return
+        when = pointer.stat().st_mtime_ns if pointer.is_file() else 0
         if when == self._seen:
             return
         self._seen = when
         folder = await asyncio.to_thread(promoted_in, store)
-        if folder is None or folder == self._folder:
+        if folder == self._folder:
             return
-        info = await reader.swap(folder)
+        info = await reader.swap(folder or folder_of(DEFAULT))
         self._folder = folder
         log.info("notes are now read by", model=info.model_id, version=info.version, provider=info.provider)

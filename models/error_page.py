@@ -20,7 +20,7 @@ td.n{text-align:right;font-variant-numeric:tabular-nums}mark{background:#ffe08a}
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """One error: ``kind`` is missed, invented, boundary (right label, overlapping) or label (right span)."""
+    """One error: ``kind`` is missed, invented, boundary (right label, overlapping), label (right span) or both (neither)."""
 
     kind: str
     document: str
@@ -37,28 +37,33 @@ def errors(documents: Sequence[Document], answers: Sequence[Sequence[Span]]) -> 
     for doc, spans in zip(documents, answers, strict=True):
         gold = {(g.start, g.end, g.label) for g in doc.gold}
         given = {(s.start, s.end, s.label) for s in spans}
+        told: set[Gold] = set()
         for span in spans:
             if (span.start, span.end, span.label) not in gold:
-                yield _wrong(doc, span)
+                meant = _meant(doc, span)
+                told |= {meant} if meant else set()
+                yield _wrong(doc, span, meant)
         for item in doc.gold:
-            if (item.start, item.end, item.label) not in given and not any(_touch(item, s) for s in spans):
+            if (item.start, item.end, item.label) not in given and item not in told:
                 yield Error(
                     "missed", doc.document_id, "", item.label.value, doc.text, item.start, item.end, None
                 )
 
 
-def _wrong(doc: Document, span: Span) -> Error:
-    near = [item for item in doc.gold if _touch(item, span)]
-    same_place = next((g for g in near if (g.start, g.end) == (span.start, span.end)), None)
-    same_label = next((g for g in near if g.label is span.label), None)
-    kind = "label" if same_place else "boundary" if same_label else "invented"
-    meant = same_place or same_label
+def _meant(doc: Document, span: Span) -> Gold | None:
+    """What should stand in the place of a wrong span: of those that it touches the one of its place, of its label, or any."""
+    near = [item for item in doc.gold if item.start < span.end and item.end > span.start]
+    likeness = [((g.start, g.end) == (span.start, span.end), g.label is span.label) for g in near]
+    return near[likeness.index(max(likeness))] if near else None
+
+
+def _wrong(doc: Document, span: Span, meant: Gold | None) -> Error:
+    kind = "invented"
+    if meant:
+        in_place = (meant.start, meant.end) == (span.start, span.end)
+        kind = "label" if in_place else "boundary" if meant.label is span.label else "both"
     wanted = f"{meant.label.value}: {doc.text[meant.start : meant.end]}" if meant else ""
     return Error(kind, doc.document_id, span.label.value, wanted, doc.text, span.start, span.end, span.score)
-
-
-def _touch(gold: Gold, span: Span) -> bool:
-    return gold.start < span.end and gold.end > span.start
 
 
 def page(report: Mapping[str, Any], documents: Sequence[Document], answers: Sequence[Sequence[Span]]) -> str:
@@ -96,10 +101,21 @@ def plot(rows: Sequence[Mapping[str, float]], size: int = 260) -> str:
         f"<title>{row['count']:.0f} entities: score {row['score']:.2f}, right {row['right']:.2f}</title></circle>"
         for row in rows
     )
+    texts = "".join(
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}">{words}</text>'
+        for x, y, anchor, words in (
+            (0, size + 18, "middle", "0"),
+            (size, size + 18, "middle", "1"),
+            (size / 2, size + 18, "middle", "score"),
+            (-8, size, "end", "0"),
+            (-8, 10, "end", "1"),
+            (-8, size / 2, "end", "right"),
+        )
+    )
     return (
-        f'<svg width="{size}" height="{size}" viewBox="-12 -12 {size + 24} {size + 24}" role="img" '
+        f'<svg width="{size + 72}" height="{size + 36}" viewBox="-48 -12 {size + 72} {size + 36}" role="img" font-size="13" '
         f'aria-label="reliability plot"><rect width="{size}" height="{size}" fill="none" stroke="#9aa5b1"/>'
-        f'<line x1="0" y1="{size}" x2="{size}" y2="0" stroke="#9aa5b1" stroke-dasharray="4"/>{dots}</svg>'
+        f'<line x1="0" y1="{size}" x2="{size}" y2="0" stroke="#9aa5b1" stroke-dasharray="4"/>{texts}{dots}</svg>'
     )
 
 

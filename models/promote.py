@@ -12,7 +12,10 @@ from engine.errors import GateRefusedError, SettingsError
 from engine.settings import Nlp
 from models import gate
 from models.artifact import Artifact
-from models.registry import POINTER
+from models.registry import POINTER, promoted_in
+
+#: Promotions that can be taken back, one after another.
+STEPS_BACK = 10
 
 
 def promote(artifact: Artifact, store: Path, report: Mapping[str, Any], settings: Nlp) -> Path:
@@ -50,16 +53,58 @@ def promote(artifact: Artifact, store: Path, report: Mapping[str, Any], settings
         shutil.copytree(artifact.folder, unfinished)
         Artifact(unfinished)
         unfinished.rename(store / name)
-    pointer = store / f"{POINTER}.new"
-    kept = {
+    before = _pointer(store)
+    if before and before.get("artifact") == name:
+        before = before.get("before")
+    _point(store, {
         "artifact": name,
         "id": artifact.model_id,
         "version": artifact.version,
         "evaluation": _short(report),
-    }
-    pointer.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    pointer.replace(store / POINTER)
+        "before": _shortened(before),
+    })  # fmt: skip
     return store / name
+
+
+def rollback(store: Path) -> Path | None:
+    """Takes the last promotion back; returns the folder that is the default again, None for the model that ships.
+
+    Raises:
+        SettingsError: nothing was promoted, or the artifact from before is not there any more.
+    """
+    now = _pointer(store)
+    if now is None:
+        raise SettingsError(
+            f"Nothing is promoted in {store}",
+            location="--store",
+            action="The model that ships is the default.",
+        )
+    before = now.get("before")
+    if not before:
+        (store / POINTER).unlink()
+        return None
+    folder = store / str(before["artifact"])
+    Artifact(folder)
+    _point(store, before)
+    return folder
+
+
+def _pointer(store: Path) -> dict[str, Any] | None:
+    if promoted_in(store) is None:
+        return None
+    return dict(json.loads((store / POINTER).read_text(encoding="utf-8")))
+
+
+def _point(store: Path, kept: Mapping[str, Any]) -> None:
+    new = store / f"{POINTER}.new"
+    new.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    new.replace(store / POINTER)
+
+
+def _shortened(before: dict[str, Any] | None, steps: int = STEPS_BACK) -> dict[str, Any] | None:
+    if not before or not steps:
+        return None
+    return {**before, "before": _shortened(before.get("before"), steps - 1)}
 
 
 def _short(report: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,25 @@ async def test_the_page_of_errors_tells_kinds_apart_and_escapes_text() -> None:
     assert "x&lt;1&gt;" in shown
 
 
+def test_no_error_hides_behind_another() -> None:
+    """One span over two entities, and one of another label and length: each of the entities is told."""
+    text = "Chest pain and fever, liver disease."
+    gold = (Gold(0, 10, Label.PROBLEM), Gold(15, 20, Label.PROBLEM), Gold(22, 35, Label.PROBLEM))
+    doc = Document("d", text, gold, frozenset(Label))
+    spans = [
+        Span(0, 20, Label.PROBLEM, 0.9),
+        Span(22, 27, Label.ANATOMY, 0.9),
+        Span(28, 35, Label.PROBLEM, 0.9),
+    ]
+    found = [(error.kind, error.wanted) for error in errors([doc], [spans])]
+    assert found == [
+        ("boundary", "PROBLEM: Chest pain"),
+        ("both", "PROBLEM: liver disease"),
+        ("boundary", "PROBLEM: liver disease"),
+        ("missed", "PROBLEM"),
+    ]
+
+
 def test_calibration_finds_how_often_scores_are_right() -> None:
     """Scores that boast are brought down until they say what is true."""
     chance = random.Random(1)

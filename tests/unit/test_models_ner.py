@@ -23,7 +23,7 @@ from engine.records import Label, Note, Span
 from engine.settings import Nlp
 from models.artifact import INT8, MANIFEST, SHIPPED, Artifact, seal
 from models.ner import OnnxExtractor
-from models.promote import promote
+from models.promote import promote, rollback
 from models.registry import POINTER, folder_of, load_extractor, stored
 from models.session import Device, choose, why_no_cuda
 
@@ -285,6 +285,24 @@ def test_a_promoted_model_is_the_default(copy: Path, tmp_path: Path) -> None:
     assert folder_of("default") == SHIPPED / "default"
     assert where in stored(store)
     assert load_extractor("default", Nlp(models=str(store), device="cpu")).info.version == artifact.version
+
+
+def test_promotions_are_taken_back_one_by_one(copy: Path, tmp_path: Path) -> None:
+    """To what was the default before; the first one to the model that ships. Promoted twice is one promotion."""
+    store = tmp_path / "store"
+    first = Artifact(copy)
+    one = promote(first, store, report(first, 0.8, 0.5), Nlp())
+    shutil.copytree(copy, tmp_path / "b")
+    (tmp_path / "b" / "card.md").write_text("another")
+    second = seal(tmp_path / "b", model_id=first.model_id, base_version="9", made_from=first.input, facts={})
+    two = promote(second, store, report(second, 0.8, 0.5), Nlp())
+    promote(second, store, report(second, 0.8, 0.5), Nlp())
+    assert folder_of("default", store) == two
+    assert rollback(store) == one == folder_of("default", store)
+    assert rollback(store) is None
+    assert folder_of("default", store) == SHIPPED / "default"
+    with pytest.raises(SettingsError, match="Nothing is promoted"):
+        rollback(store)
 
 
 def test_what_the_gate_refuses_is_not_promoted(copy: Path, tmp_path: Path) -> None:

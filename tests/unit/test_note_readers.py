@@ -101,6 +101,23 @@ async def test_a_promotion_is_taken_up_and_no_note_is_lost(tmp_path):
         await owner.stop()
 
 
+async def test_a_promotion_that_is_taken_back_leaves_the_model_that_ships(tmp_path):
+    """Without a restart; but a models folder that is not there at the moment changes nothing."""
+    store = tmp_path / "store"
+    first = another(store / "one")
+    point_to(store, "one")
+    owner = NoteReaders(Settings(nlp=Nlp(extractor="default", device="cpu", models=str(store))))
+    readers = await owner.get()
+    await owner.look(store)
+    store.rename(tmp_path / "away")
+    await owner.look(store)
+    assert readers.default.info.version == first.version
+    (tmp_path / "away").rename(store)
+    (store / "promoted.json").unlink()
+    await owner.look(store)
+    assert (await readers.read(note())).models[0].version == Artifact(SHIPPED / "default").version
+
+
 async def test_a_promoted_model_that_is_broken_leaves_the_old_one_at_work(tmp_path):
     """Told once a promotion; a later good one is taken up."""
     store = tmp_path / "store"
