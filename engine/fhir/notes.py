@@ -61,11 +61,14 @@ def find_notes(
     notes: list[Note] = []
     issues: list[Issue] = []
     entries = [e for e in bundle.get("entry", []) if isinstance(e.get("resource"), dict)]
-    if not any(map(_may_tell, [e["resource"] for e in entries])):
+    telling = {id(e["resource"]) for e in entries if _may_tell(e["resource"])}
+    if not telling:
         return notes, issues
     held = {_reference_to(e): e["resource"] for e in entries}
     for document, resource in held.items():
-        for found in texts_of(resource) if _may_tell(resource) else ():
+        if id(resource) not in telling:
+            continue
+        for found in texts_of(resource):
             kind, _, rest = found.element.partition(".")
             place = f"{(places or {}).get(document, kind)}.{rest}"
             if found.problem:

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from engine.hl7v2.structures import Spec
 from engine.hl7v2.tree import Segment
 from engine.records import Issue
 
 
-@dataclass(slots=True, eq=False)
 class Group:
     """An instance of a group, in a tree; the root is the message.
 
     Attributes:
         items: segments and groups in the order received.
+        position: the last child of the definition that is there, -1 for none.
+        counts: how often each child of the definition is there, by its number.
+        opened: the groups directly in this one, by the number of the child in the definition.
+        serial: the how manieth group of the message this is.
     """
 
-    spec: Spec
-    parent: Group | None = None
-    items: list[Segment | Group] = field(default_factory=list)
-    position: int = -1
-    counts: dict[int, int] = field(default_factory=dict)
-    opened: dict[int, list[Group]] = field(default_factory=dict)
-    """The groups directly in this one, by the number of the child in the definition."""
-    serial: int = 0
-    """The how manieth group of the message this is."""
+    __slots__ = ("counts", "items", "opened", "parent", "position", "serial", "spec")
+
+    def __init__(self, spec: Spec, parent: Group | None = None, serial: int = 0) -> None:
+        self.spec = spec
+        self.parent = parent
+        self.serial = serial
+        self.items: list[Segment | Group] = []
+        self.position = -1
+        self.counts: dict[int, int] = {}
+        self.opened: dict[int, list[Group]] = {}
 
     @property
     def name(self) -> str:

@@ -152,17 +152,24 @@ class Run:
             return self.message.msh
         if name not in self.names:
             return None
-        group = self._group_of[id(segment)]
-        key = (id(group), name)
-        found = self._near.get(key)
-        if found is None:
-            found = self._near[key] = _nearest_segments(group, name)
+        found = self._nearest(self._group_of[id(segment)], name)
         if len(found) < 2:
             return found[0] if found else None
         # Two patients in one message (A17, A24): the one told last before this segment.
         here = self._index_of[id(segment)]
         before = [s for s in found if self._index_of[id(s)] < here]
         return before[-1] if before else found[0]
+
+    def _nearest(self, group: Group, name: str) -> list[Segment]:
+        """Those of an id in the group, else in the nearest of the groups around it that holds any."""
+        key = (id(group), name)
+        found = self._near.get(key)
+        if found is None:
+            found = list(_in_group(group, name))
+            if not found and group.parent is not None:
+                found = self._nearest(group.parent, name)
+            self._near[key] = found
+        return found
 
     def has(self, segment: Segment, name: str) -> bool:
         """Whether there is such a segment or group in the order that this is part of, or in the groups around it."""
@@ -342,18 +349,25 @@ class Run:
         candidates = self.by_name.get(name)
         if not candidates:
             return None
-        key = (name, id(group))
-        found = self._found.get(key) if self._found is not None else None
-        if found is None:
-            found = _nearest_of(candidates, group)
-            if self._found is not None:
-                self._found[key] = found
+        found = self._nearest_of(name, candidates, group)
         if not found:
             return None
         if order is None or found[-1].order <= order:
             return found[-1]
         before = [i for i in found if i.order <= order]
         return before[-1] if before else found[0]
+
+    def _nearest_of(self, name: str, candidates: list[Instance], group: Group) -> list[Instance]:
+        """Those of a name that the nearest group around holds."""
+        known = self._found
+        found = known.get((name, id(group))) if known is not None else None
+        if found is None:
+            found = [i for i in candidates if _reachable(i.group, group)]
+            if not found and group.parent is not None:
+                found = self._nearest_of(name, candidates, group.parent)
+            if known is not None:
+                known[name, id(group)] = found
+        return found
 
     def all_made(self) -> None:
         """From now on no instance is made or discarded."""
@@ -525,17 +539,6 @@ def _holds(group: Group, name: str) -> bool:
     )
 
 
-def _nearest_segments(group: Group, name: str) -> list[Segment]:
-    """Those of an id in the group, else in the nearest of the groups around it that holds any."""
-    around: Group | None = group
-    while around is not None:
-        found = list(_in_group(around, name))
-        if found:
-            return found
-        around = around.parent
-    return []
-
-
 def _in_group(group: Group, name: str) -> Iterator[Segment]:
     """Segments of the group, of the groups below it that can occur once only, and of its timing (TQ1)."""
     for item in group.items:
@@ -544,17 +547,6 @@ def _in_group(group: Group, name: str) -> Iterator[Segment]:
                 yield item
         elif item.spec.maximum == 1 or item.name == "TIMING":
             yield from _in_group(item, name)
-
-
-def _nearest_of(candidates: list[Instance], group: Group) -> list[Instance]:
-    """Those of the candidates that the nearest group around holds, as :meth:`Run.find` goes outward."""
-    around: Group | None = group
-    while around is not None:
-        found = [i for i in candidates if _reachable(i.group, around)]
-        if found:
-            return found
-        around = around.parent
-    return []
 
 
 def _reachable(group: Group, ancestor: Group) -> bool:
