@@ -72,3 +72,15 @@ class Structured:
     root: Group
     placed: tuple[tuple[Segment, Group], ...]
     issues: tuple[Issue, ...]
+
+    def release(self) -> None:
+        """Let the groups go of those around them when all is done.
+
+        What refers to each other waits for the garbage collector, and holds the whole message until then.
+        """
+        for _, group in self.placed:
+            inner: Group | None = group
+            while inner is not None:
+                around = inner.parent
+                inner.parent = None
+                inner = around

@@ -123,8 +123,13 @@ class Mapper:
     def map(self, message: Message, profile: FeedProfile) -> Mapped:
         """Map one message. Never raises for what the message holds: faults become issues."""
         structured = group_segments(message)
-        run = Run(self, message, structured, profile)
-        for segment, group in structured.placed:
+        try:
+            return self._map(Run(self, message, structured, profile))
+        finally:
+            structured.release()
+
+    def _map(self, run: Run) -> Mapped:
+        for segment, group in run.structured.placed:
             self._segment(run, segment, group)
         self._finish_texts(run)
         for instance in list(run.instances):
@@ -141,7 +146,7 @@ class Mapper:
             tuple(_once(run)),
             run.made_by | {i.reference: i.segment.location for i in run.instances},
             _patient(run),
-            (*message.issues, *structured.issues, *run.issues),
+            (*run.message.issues, *run.structured.issues, *run.issues),
             unmapped,
             cleared,
             tuple(_nulled(run)),
@@ -149,7 +154,7 @@ class Mapper:
             count,
             tuple(run.codes),
             tuple(run.unknown_codes),
-            structured.structure,
+            run.structured.structure,
         )
 
     def names_for(self, profile: FeedProfile) -> tuple[Naming, Systems]:
