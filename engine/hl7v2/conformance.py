@@ -68,6 +68,7 @@ def check(message: Message, profile: MessageProfile | None = None) -> list[Findi
             found = segment_findings(segment, reference, own, agreed=agreed is not None)
             # Of a type or version that is none as a whole, it says nothing more that its parts are in no table.
             findings += [f for f in found if segment is not message.msh or not (f.field in told or _known(f))]
+    structured.release()
     order = {(s.id, s.occurrence): i for i, (s, _) in enumerate(structured.placed)}
     return sorted([*header, *findings], key=lambda f: (order.get((f.segment, f.sequence), -1), f.field))
 
