@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 
 from engine.fhir.schema import PRIMITIVES
 from engine.fhir.xhtml import is_narrative
+from engine.remembering import remembered
 
 Test = Callable[[Any], bool]
 
@@ -78,7 +78,7 @@ def _existing(type_name: str) -> Callable[[str], bool]:
     """Form and calendar of a text: 2023-02-30 has the form of a date and is none. Another type raises TypeError."""
     match = PRIMITIVES[type_name].fullmatch
 
-    @lru_cache(maxsize=8192)
+    @remembered(8192)
     def exists(value: str) -> bool:
         if match(value) is None:
             return False

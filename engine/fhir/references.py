@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 
 from engine.fhir.schema import is_resource
+from engine.remembering import remembered
 
 _REST = re.compile(r"(?:.*/)?([A-Z][A-Za-z]+)/([A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s]+")
@@ -34,7 +34,7 @@ class Target:
     id: str = ""
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def parse_reference(text: str) -> Target:
     """Take a reference apart. Never raises."""
     if text.startswith("#"):

@@ -5,14 +5,15 @@ The models of fhir.resources are asked, and only when an unknown name has been m
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import import_module
 from typing import Any
+
+from engine.remembering import remembered
 
 _VERSIONS = (("STU3", "fhir.resources.STU3"), ("R4B", "fhir.resources.R4B"), ("R5", "fhir.resources"))
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def version_of_resource(name: str) -> str:
     """``STU3``, ``R4B`` or ``R5`` when that version has a resource of this name, else ""."""
     if not name.isalpha():
@@ -20,7 +21,7 @@ def version_of_resource(name: str) -> str:
     return next((version for version, package in _VERSIONS if _model(package, name) is not None), "")
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def version_of_element(path: str) -> str:
     """The version that knows an element, by its path without indexes: ``Observation.context`` is of STU3."""
     *owner, name = path.split(".")

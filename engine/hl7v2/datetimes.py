@@ -13,6 +13,8 @@ from datetime import date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from engine.remembering import remembered
+
 _DTM = re.compile(
     r"(?P<year>\d{4})(?:(?P<month>\d\d)(?:(?P<day>\d\d)"
     r"(?:(?P<hour>\d\d)(?:(?P<minute>\d\d)(?:(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?)?)?)?)?"
@@ -49,7 +51,7 @@ class Moment:
     doubt: str = ""
 
 
-@lru_cache(maxsize=4096)  # one message tells the same time many times over
+@remembered(4096)  # one message tells the same time many times over
 def parse_moment(text: str, zone: ZoneInfo) -> Moment | None:
     """Parse an HL7 DT, DTM or TS value; None when it is no time that exists.
 

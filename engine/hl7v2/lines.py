@@ -20,6 +20,7 @@ from functools import cache
 
 from engine.hl7v2.delimiters import HEADERS
 from engine.records import Issue, Severity
+from engine.remembering import remembered
 
 _starts_segment = re.compile(r"[A-Z][A-Z0-9]{2}").match
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -168,7 +169,7 @@ def _ends_in_text(segment_id: str, text: str, separator: str) -> bool:
     return _TEXT_FIELDS.get(segment_id) == text.count(separator)
 
 
-@cache
+@remembered(1024)
 def is_known(segment_id: str) -> bool:
     """Whether HL7 defines a segment of that id, or a site may: Z segments."""
     return bool(re.fullmatch("Z[A-Z0-9]{2}", segment_id)) or segment_id in _defined()

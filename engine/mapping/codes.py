@@ -6,12 +6,13 @@ import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
 from engine.errors import MapTableError
 from engine.mapping.tables import Faults, Line, Table
+from engine.remembering import remembered
 
 V2_TABLES_VERSION = "v2_8_2"
 """The v2 tables only grow, so the latest that hl7apy has knows the codes of all versions before."""
@@ -174,7 +175,7 @@ class Systems:
         return f"{self._base}codesystem:{safe(owner)}:{safe(name)}"
 
 
-@lru_cache(maxsize=4096)  # the names of one site's authorities and systems
+@remembered(4096)  # the names of one site's authorities and systems
 def safe(text: str) -> str:
     """A text as a part of a URN: other characters than letters, digits, - . _ become percent codes."""
     return "".join(

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from engine.hl7v2.tree import NULL, Leaf, Message, Node, child, first_leaf
 from engine.mapping.codes import is_oid, is_uuid, safe, well_formed
 from engine.mapping.tables import Line
+from engine.remembering import LONGEST
 
 PATIENT_TYPES = ("MR", "PI", "PT", "NI", "NRIC", "FIN", "SS", "PN")
 """Identifier types (table 0203, and Singapore's) that name a patient, best first: the hospital's own before the state's."""
@@ -61,9 +62,11 @@ class Naming:
         key = name, universal, kind
         found = self._told.get(key)
         if found is None:
-            if len(self._told) >= _TOLD:
-                self._told.clear()
-            found = self._told[key] = self._tell(name, universal, kind)
+            found = self._tell(name, universal, kind)
+            if len(name) + len(universal) + len(kind) <= LONGEST:
+                if len(self._told) >= _TOLD:
+                    self._told.clear()
+                self._told[key] = found
         return found
 
     def _tell(self, name: str, universal: str, kind: str) -> tuple[str, tuple[int, ...]]:

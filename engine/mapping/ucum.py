@@ -7,8 +7,10 @@ The atoms are those of the specification's tables that medicine uses; ``tables/u
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import cache
 from importlib import resources
+
+from engine.remembering import remembered
 
 _PREFIXES = frozenset(
     [
@@ -89,7 +91,7 @@ def _folded(text: str) -> str:
     return text.replace("²", "2")
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def unit_meant(text: str) -> str:
     """UCUM's code of a unit as senders write it: ``x10^9/L``, ``mcg``, ``IU/L``, ``mmHg``; "" for what no table tells."""
     text = text.strip()
@@ -98,7 +100,7 @@ def unit_meant(text: str) -> str:
     return _written().get(text if len(text) == 1 else _folded(text), "")
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def is_ucum(text: str) -> bool:
     """Whether a text is a valid UCUM expression: ``mmol/L``, ``10*9/L``, ``mm[Hg]``, ``{INR}``."""
     if not text or len(text) > _LONGEST or not text.isascii() or " " in text:
