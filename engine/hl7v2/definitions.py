@@ -44,12 +44,18 @@ def segments(version: str) -> Mapping[str, Reference]:
     return {name: found for name, found in whole.items() if len(found) > 1}
 
 
-@cache
 def data_type(version: str, name: str) -> Reference | None:
     """The parts of a data type; None if it has none or the version does not know it."""
-    module = importlib.import_module(f"{module_of(version)}.datatypes")
-    parts = module.DATATYPES_STRUCTS.get(name)
+    parts = _data_types(version).get(name)
     return ("sequence", parts, name, name, None, -1) if parts else None
+
+
+@cache
+def _data_types(version: str) -> Mapping[str, tuple[Any, ...]]:
+    found: Mapping[str, tuple[Any, ...]] = importlib.import_module(
+        f"{module_of(version)}.datatypes"
+    ).DATATYPES_STRUCTS
+    return found
 
 
 @cache

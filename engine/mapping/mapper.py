@@ -75,6 +75,10 @@ class Mapped:
     structure: str
 
 
+_CHOICES = 4096
+"""Segments in a group of a structure whose rows are remembered: all tables name some hundreds, senders may name any."""
+
+
 class Mapper:
     """The compiled tables. Make one at start and use it for every message.
 
@@ -179,6 +183,8 @@ class Mapper:
             for rule in self.rules:
                 if rule.segment == segment and rule.fits(structure, group):
                     by_name.setdefault(rule.name, []).append(rule)
+            if len(self._chosen) >= _CHOICES:
+                self._chosen.clear()
             found = self._chosen[key] = Choice(list(by_name.values()))
         return found
 
