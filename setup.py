@@ -47,6 +47,7 @@ HOT = (
     "engine/mapping/templates.py",
     "engine/mapping/writing.py",
     "engine/fhir/bundle.py",
+    "engine/fhir/checks.py",
     "engine/fhir/compiled.py",
     "engine/fhir/ids.py",
     "engine/fhir/invariants.py",

@@ -9,6 +9,7 @@ import pytest
 
 from engine.fhir.primitives import EXISTS
 from engine.fhir.references import parse_reference
+from engine.fhir.sure import surely_valid
 from engine.hl7v2.datetimes import parse_moment
 from engine.mapping.codes import safe
 from engine.mapping.naming import Naming
@@ -41,6 +42,10 @@ def test_short_texts_are_asked_of_once_and_long_ones_each_time():
         is_ucum,
         unit_meant,
         lambda text: NAMING.told(text, "", ""),
+        lambda text: surely_valid({"resourceType": "Practitioner", "id": text[:3], "name": [{"text": text}]}),
+        lambda text: surely_valid(
+            {"resourceType": "Basic", "code": {"text": "x"}, "subject": {"reference": f"{text}/1"}}
+        ),
     ],
 )
 def test_long_texts_leave_nothing_behind(ask):
