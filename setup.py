@@ -35,6 +35,7 @@ HOT = (
     "engine/mapping/identity.py",
     "engine/mapping/inspecting.py",
     "engine/mapping/kinds.py",
+    "engine/mapping/leftovers.py",
     "engine/mapping/mapper.py",
     "engine/mapping/memory.py",
     "engine/mapping/naming.py",

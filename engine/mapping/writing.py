@@ -10,7 +10,8 @@ from typing import Any
 
 from engine.feeds import FeedProfile
 from engine.hl7v2.tree import Message
-from engine.mapping.mapper import Mapped, Nulled
+from engine.mapping.leftovers import Nulled
+from engine.mapping.mapper import Mapped
 from engine.mapping.patching import patch_entry
 from engine.records import Issue, Severity
 
