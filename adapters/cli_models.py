@@ -103,6 +103,18 @@ def agreement(
         )
 
 
+def _store(named: Path | None, settings: Nlp) -> Path:
+    """The models folder that a command works on."""
+    from models.registry import store_of
+
+    folder = named or store_of(settings)
+    if folder is None:
+        raise SettingsError(
+            "No models folder is named", location="--store", action="Name it, or set WARDSTREAM_NLP__MODELS."
+        )
+    return folder
+
+
 @app.command()
 def promote(
     model: Annotated[Path, typer.Argument(help="an artifact's folder", show_default=False)],
@@ -115,14 +127,9 @@ def promote(
     """Evaluate a model and make it the site's default; refused where the gate refuses."""
     from models.artifact import Artifact
     from models.promote import promote as put_to_work
-    from models.registry import store_of
 
     settings = _settings()
-    folder = store or store_of(settings)
-    if folder is None:
-        raise SettingsError(
-            "No models folder is named", location="--store", action="Name it, or set WARDSTREAM_NLP__MODELS."
-        )
+    folder = _store(store, settings)
     with _told_at("MODEL"):
         artifact = Artifact(model)
     report, _ = _evaluate(str(model), _read(data, labels).documents, settings, "rules")
@@ -141,14 +148,9 @@ def rollback(
 ) -> None:
     """Take the last promotion back: what was the default before it is the default again."""
     from models.promote import rollback as take_back
-    from models.registry import store_of
 
     settings = _settings()
-    folder = store or store_of(settings)
-    if folder is None:
-        raise SettingsError(
-            "No models folder is named", location="--store", action="Name it, or set WARDSTREAM_NLP__MODELS."
-        )
+    folder = _store(store, settings)
     where = take_back(folder)
     print(
         f"Default again: {where or 'the model that ships'}. Workers take it up within {settings.models_poll:g} s."

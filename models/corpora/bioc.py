@@ -11,7 +11,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from engine.errors import SettingsError
-from models.corpora.document import Document, Gold, Notices, read_exactly, same_words, without_overlaps
+from models.corpora.document import Document, Gold, Notices, same_words, without_overlaps
+from models.corpora.files import read_xml
 from models.corpora.names import LabelMap
 
 _TYPES = ("type", "label", "NE", "entity_type")
@@ -52,14 +53,7 @@ def read_bioc_xml(path: Path, names: LabelMap, notices: Notices) -> list[Documen
     Raises:
         SettingsError: it is no well-formed XML.
     """
-    try:
-        root = ET.fromstring(read_exactly(path, notices))  # noqa: S314 - a file of the caller's; expat bounds entities
-    except ET.ParseError as error:
-        raise SettingsError(
-            f"It is no well-formed XML: line {error.position[0]}",
-            location=path.name,
-            action="Give a BioC collection as its tool has written it.",
-        ) from error
+    root = read_xml(path, notices, "Give a BioC collection as its tool has written it.")
     return _documents(path, [_element(each) for each in root.iter("document")], names, notices)
 
 

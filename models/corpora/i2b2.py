@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from models.corpora.document import Document, Gold, Notices, read_exactly, same_words, without_overlaps
+from models.corpora.document import Document, Gold, Notices, read_exactly, same_words
+from models.corpora.files import read_pairs
 from models.corpora.names import LabelMap
 
 _CONCEPT = re.compile(
@@ -23,12 +24,7 @@ def read_i2b2(folder: Path, names: LabelMap, notices: Notices) -> list[Document]
     Raises:
         SettingsError: a file is no text.
     """
-    found = []
-    for concepts, file in pairs_in(folder).items():
-        text = read_exactly(file, notices)
-        found.append((file.stem, text, without_overlaps(_gold(concepts, text, names, notices))))
-    annotated = frozenset(item.label for _, _, gold in found for item in gold)
-    return [Document(name, text, gold, annotated, name) for name, text, gold in found]
+    return read_pairs(pairs_in(folder), _gold, names, notices)
 
 
 def pairs_in(folder: Path) -> dict[Path, Path]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
-from engine.errors import SettingsError
-from models.corpora.document import Document, Gold, Notices, read_exactly, same_words, without_overlaps
+from models.corpora.document import Document, Gold, Notices, same_words, without_overlaps
+from models.corpora.files import read_xml
 from models.corpora.names import LabelMap
 
 #: What tools have counted as the first character's place: 0, or 1.
@@ -26,14 +25,11 @@ def read_i2b2_xml(path: Path, names: LabelMap, notices: Notices) -> list[Documen
     Raises:
         SettingsError: it is no well-formed XML.
     """
-    try:
-        root = ET.fromstring(read_exactly(path, notices))  # noqa: S314 - a file of the caller's; expat bounds entities
-    except ET.ParseError as error:
-        raise SettingsError(
-            f"It is no well-formed XML: line {error.position[0]}",
-            location=path.name,
-            action="i2b2's own files of 2012 hold bare & and <: use the mended release, or write &amp; and &lt;.",
-        ) from error
+    root = read_xml(
+        path,
+        notices,
+        "i2b2's own files of 2012 hold bare & and <: use the mended release, or write &amp; and &lt;.",
+    )
     text = root.findtext("TEXT") or ""
     tags = [tag for tag in root.iterfind("TAGS/*") if tag.get("start") and tag.get("end")]
     places = [

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from models.corpora.document import Document, Gold, Notices, read_exactly, without_overlaps
+from models.corpora.document import Document, Gold, Notices, read_exactly
+from models.corpora.files import read_pairs
 from models.corpora.names import LabelMap
 
 _OLD = re.compile(r"(?P<text>[^|]+)\|\|(?P<name>[^|]+)\|\|[^|]*(?P<places>(?:\|\|\d+\|\|\d+)+)\s*$")
@@ -42,12 +43,7 @@ def read_piped(folder: Path, names: LabelMap, notices: Notices) -> list[Document
     Raises:
         SettingsError: a file is no text.
     """
-    found = []
-    for lines, file in pairs_in(folder).items():
-        text = read_exactly(file, notices)
-        found.append((file.stem, text, without_overlaps(_gold(lines, text, names, notices))))
-    annotated = frozenset(item.label for _, _, gold in found for item in gold)
-    return [Document(name, text, gold, annotated, name) for name, text, gold in found]
+    return read_pairs(pairs_in(folder), _gold, names, notices)
 
 
 def _gold(lines: Path, text: str, names: LabelMap, notices: Notices) -> list[Gold]:
