@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from engine.fhir.bundle import transaction
+from engine.fhir.bundle import from_entries, put_entries
 from engine.fhir.validate import repair
 from engine.nlp.attribution import Attribution, clean
 from engine.nlp.reading import Reading
@@ -63,6 +63,7 @@ class Annotation:
 
     Attributes:
         bundle: the transaction; None when nothing was found that gives a resource.
+        bundle_json: the same as it is emitted, JSON in UTF-8.
         withheld: entities that gave none, by reason: ``low-score``, ``hypothetical``, ``relative``,
             ``part-only`` (a dose, value or body part by itself), ``allergy-effect``, ``heading`` (part of the name of a section), ``no-finding`` (such as "soft"), ``blank`` (no words in the
             span), ``repeated`` (a problem, a procedure or a test without a value that the note has named before and meant in the same way); ``mended`` and ``invalid`` count resources that lost an element, or themselves, because
@@ -70,6 +71,7 @@ class Annotation:
     """
 
     bundle: Json | None
+    bundle_json: bytes
     withheld: Mapping[str, int]
 
 
@@ -103,7 +105,7 @@ def annotate(
         else:
             by_model.setdefault(reading.by[at] if reading.by else model, []).append(valid)
     if not by_model:
-        return Annotation(None, dict(maker.withheld))
+        return Annotation(None, b"", dict(maker.withheld))
     entries = [resource for resources in by_model.values() for resource in resources]
     foreign = reading.foreign
     for who, resources in by_model.items():
@@ -111,7 +113,7 @@ def annotate(
         key = () if who == model else (who.model_id,)
         entries += [attribution.device(), attribution.provenance(resources, recorded, foreign, *key)]
         foreign = ()
-    return Annotation(transaction(entries), dict(maker.withheld))
+    return Annotation(*from_entries(put_entries(entries)), dict(maker.withheld))
 
 
 class _Maker:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from engine.fhir.schema import PRIMITIVES
-from engine.fhir.writer import dumps
 from engine.nlp.audit import AUDIT, Occasion, audit_line
 from engine.nlp.codec import note_from_json
 from engine.nlp.readers import Readers
@@ -85,13 +84,11 @@ class AnnotateStage:
         started = self._perf_counter()
         reading = await self._readers.read(note)
         model = reading.models[0]
-        found, bundle = await self._readers.aside.run(
-            len(note.text), lambda: self._annotated(reading, model, record)
-        )
+        found = await self._readers.aside.run(len(note.text), lambda: self._annotated(reading, model, record))
         latency = self._perf_counter() - started
         feed = note.feed or record.headers.get("feed", "")
         headers = {name: record.headers[name] for name in _CARRIED if name in record.headers}
-        publications = self._resources(record, bundle, feed, model, headers)
+        publications = self._resources(record, found.bundle_json, feed, model, headers)
         publications.append(self._audit(reading, found, feed, latency, headers))
         languages = {text.language for text in reading.foreign}
         publications += self._telemetry.add(
@@ -110,9 +107,9 @@ class AnnotateStage:
         """Telemetry of the windows still open: at the end of a run."""
         return self._telemetry.flush()
 
-    def _annotated(self, reading: Reading, model: ModelInfo, record: Record) -> tuple[Annotation, bytes]:
-        """What was found as FHIR, and as its bytes; none for nothing."""
-        found = annotate(
+    def _annotated(self, reading: Reading, model: ModelInfo, record: Record) -> Annotation:
+        """What was found as FHIR."""
+        return annotate(
             reading,
             model,
             self._terminology,
@@ -120,7 +117,6 @@ class AnnotateStage:
             min_score=self._settings.nlp.min_score,
             recorded=_recorded(reading.note, record.timestamp),
         )
-        return found, dumps(found.bundle) if found.bundle is not None else b""
 
     @staticmethod
     def _resources(
